@@ -1,0 +1,1 @@
+"""Rails 8 on SQLite to a Kamal 2 deployment whose data survives the loss of its server."""

@@ -1,0 +1,1 @@
+"""Checks what was rendered, from its text and with the real programs."""

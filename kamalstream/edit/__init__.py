@@ -1,0 +1,1 @@
+"""Changes files that belong to the app: only the lines it means to, or none."""

@@ -1,0 +1,1 @@
+"""Reads a Rails app without running any of its code."""

@@ -1,0 +1,1 @@
+"""Proves that the backups restore: replicate, lose, restore, compare."""

@@ -1,0 +1,1 @@
+"""Renders the template into an app, through Copier."""

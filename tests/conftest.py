@@ -1,0 +1,57 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kamalstream import programs
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ROOT / "tests" / "apps"
+
+# Behind `KAMALSTREAM_REQUIRE=ruby,docker,sshd` a missing program fails the test that needs it.
+REQUIRED = {name for name in os.environ.get("KAMALSTREAM_REQUIRE", "").split(",") if name}
+SYSTEM = {"docker": "dockerd", "sshd": "sshd"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "requires(*names): programs the test runs")
+    # Litestream 0.5 refuses every S3 server when this names a bundle it cannot add to.
+    os.environ.pop("AWS_CA_BUNDLE", None)
+    os.environ["PATH"] += os.pathsep + "/usr/sbin"
+
+
+def available(name: str) -> bool:
+    if name.startswith("litestream-"):
+        return programs.litestream(name.removeprefix("litestream-")) is not None
+    return programs.find(SYSTEM.get(name, name)) is not None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("requires"):
+        for name in mark.args:
+            if not available(name):
+                if name in REQUIRED:
+                    pytest.fail(f"{name} is required here (KAMALSTREAM_REQUIRE) and is missing")
+                pytest.skip(f"needs {name}, which this machine does not have")
+
+
+def requires(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.requires(*names)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _apart_from_the_users_own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("home")
+    (home / "settings.yml").write_text("{}\n")
+    os.environ["COPIER_SETTINGS_PATH"] = str(home / "settings.yml")
+    os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
+    os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+    (home / "gitconfig").write_text(
+        "[user]\nname = Test\nemail = test@example.com\n[init]\ndefaultBranch = main\n"
+    )
+    assert sys.version_info >= (3, 10)
