@@ -1,0 +1,1 @@
+"""What may be answered: the validators that copier.yml and the wizard share."""

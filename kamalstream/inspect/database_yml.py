@@ -1,0 +1,240 @@
+"""The databases an app opens in production, read from config/database.yml."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from kamalstream.inspect import erb_yaml
+from kamalstream.inspect.erb_yaml import Document, Entry
+from kamalstream.inspect.ruby_expression import RAILS_ROOT, Environment, Known, UnknownValueError
+from kamalstream.inspect.unreadable import UnreadableError, Unreadable
+
+FILE = "config/database.yml"
+
+# litedb is the adapter of the litestack gem: SQLite, with paths as sqlite3 has them.
+_SQLITE = {"sqlite3", "litedb"}
+# ActiveRecord.protocol_adapters: a URL's scheme that is not the adapter's name.
+_SCHEMES = {"sqlite": "sqlite3", "postgres": "postgresql", "mysql": "mysql2"}
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A value read as if the environment variable `variable` were unset.
+
+    `default` is what then takes its place, `line` the line of config/database.yml.
+    """
+
+    variable: str
+    default: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The production databases of an app.
+
+    `sqlite` maps the name in database.yml ("primary" where there is only one database) to the
+    file, as a path below the Rails root. Two names may share a file; entries with `replica: true`
+    that share one are left out. `other` maps the name to the adapter of a database that is not
+    SQLite. Every entry of the production section is in one of the two, in `unreadable`, or such a
+    replica.
+    """
+
+    sqlite: dict[str, str] = field(default_factory=dict)
+    other: dict[str, str] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
+
+
+def production_databases(app: Path, env: Environment | None = None) -> Databases:
+    """Read the production databases of the Rails app in the folder `app`.
+
+    `env` holds environment variables known to be set in production (None as a value: set, but to
+    something unknown); all others are taken as unset, and `assumed` says where that decided.
+    Never raises for what the file says: what is not certain is in `unreadable`.
+    """
+    try:
+        document = erb_yaml.read(app, FILE, {"RAILS_ENV": "production", **(env or {})})
+        return _production(document)
+    except UnreadableError as error:
+        return Databases(unreadable=error.unreadable)
+    except RecursionError:
+        return Databases(unreadable=(Unreadable(FILE, 0, "", "a part of it contains itself"),))
+
+
+def _production(document: Document) -> Databases:
+    sections = document.mapping(document.root)
+    if "production" not in sections:
+        why = "there is no production section"
+        raise UnreadableError([Unreadable(document.file, 0, "", why)])
+    production = sections["production"]
+    reader = _Reader(document)
+    for name, config in _configurations(document, production, sections.get("shared")).items():
+        reader.read(name, *config)
+    return reader.databases(document.assumed_by_shape)
+
+
+_Configuration = tuple[Entry, "dict[str, Entry]"]
+
+
+def _configurations(
+    document: Document, production: Entry, shared_entry: Entry | None
+) -> dict[str, _Configuration]:
+    """Return name → where it stands and its settings.
+
+    Rails: DatabaseConfigurations#build_configs (several databases where every value is a mapping)
+    and Rails::Application::Configuration#database_configuration (`shared`).
+    """
+    shared = document.mapping(shared_entry.value) if shared_entry else {}
+    if isinstance(production.value, yaml.ScalarNode):
+        return {"primary": (production, {"url": production})}
+    settings = document.mapping(production.value)
+    if not settings:
+        raise UnreadableError([document.unreadable(production.key, "the section is empty")])
+    if not _several(settings):
+        return {"primary": (production, {**shared, **settings})}
+    by_name = bool(shared) and _several(shared)
+    configurations = {}
+    for name, entry in settings.items():
+        common = shared
+        if by_name:
+            common = document.mapping(shared[name].value) if name in shared else {}
+        configurations[name] = (entry, {**common, **document.mapping(entry.value)})
+    return configurations
+
+
+def _several(settings: Mapping[str, Entry]) -> bool:
+    return all(isinstance(entry.value, yaml.MappingNode) for entry in settings.values())
+
+
+class _Reader:
+    """Gathers the databases of one production section."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.sqlite: dict[str, str] = {}
+        self.other: dict[str, str] = {}
+        self.replicas: dict[str, tuple[str, yaml.Node]] = {}
+        self.unreadable: list[Unreadable] = []
+        self.assumed: list[Assumed] = []
+
+    def read(self, name: str, place: Entry, settings: dict[str, Entry]) -> None:
+        """Read one database; what is not certain goes to `unreadable`."""
+        at = place.key
+        try:
+            adapter, database = None, None
+            without_url: tuple[str, ...] = ()
+            if "url" in settings:
+                at = settings["url"].value
+                url = self.document.scalar(at)
+                if url.text is None:
+                    without_url = url.unset
+                else:
+                    adapter, database = _from_url(url.text)
+                    self._assume(url, at)
+            if adapter is None:
+                at = settings["adapter"].value if "adapter" in settings else place.key
+                adapter = self._setting(settings, "adapter")
+            if adapter not in _SQLITE:
+                if "sqlite" in adapter:
+                    raise UnknownValueError(f"the adapter {adapter} is not known")
+                self.other[name] = adapter
+                self._assume_unset(without_url, adapter, settings)
+                return
+            if database is None:
+                at = settings["database"].value if "database" in settings else place.key
+                database = self._setting(settings, "database")
+            path = _below_root(database)
+            self._assume_unset(without_url, path, settings)
+            if self._is_replica(settings):
+                self.replicas[name] = (path, at)
+            else:
+                self.sqlite[name] = path
+        except UnknownValueError as error:
+            self.unreadable.append(self.document.unreadable(at, f"{name}: {error}"))
+
+    def databases(self, assumed_by_shape: tuple[tuple[str, str], ...]) -> Databases:
+        """Return all that was read."""
+        for name, (path, at) in self.replicas.items():
+            if path not in self.sqlite.values():
+                why = f"{name}: what writes the replica {path} is not known"
+                self.unreadable.append(self.document.unreadable(at, why))
+        shape = [Assumed(variable, default, 0) for variable, default in assumed_by_shape]
+        assumed = tuple(dict.fromkeys(shape + self.assumed))
+        return Databases(self.sqlite, self.other, tuple(self.unreadable), assumed)
+
+    def _is_replica(self, settings: dict[str, Entry]) -> bool:
+        if "replica" not in settings:
+            return False
+        node = settings["replica"].value
+        text = self.document.scalar(node).text
+        return text is not None and not (
+            node.tag == "tag:yaml.org,2002:bool" and text.lower() in ("false", "no", "off")
+        )
+
+    def _assume_unset(
+        self, variables: tuple[str, ...], default: str, settings: dict[str, Entry]
+    ) -> None:
+        for variable in variables:
+            line = self.document.line(settings["url"].value)
+            self.assumed.append(Assumed(variable, default, line))
+
+    def _setting(self, settings: dict[str, Entry], key: str) -> str:
+        if key not in settings:
+            raise UnknownValueError(f"no {key} is given")
+        node = settings[key].value
+        value = self.document.scalar(node)
+        text = value.string()
+        if node.tag != "tag:yaml.org,2002:str":
+            raise UnknownValueError(f"this is no {key}")
+        self._assume(value, node)
+        return text
+
+    def _assume(self, value: Known, node: yaml.Node) -> None:
+        line = self.document.line(node)
+        self.assumed += [Assumed(variable, default, line) for variable, default in value.assumed]
+
+
+def _from_url(url: str) -> tuple[str, str]:
+    """Return adapter and database of a URL (ActiveRecord ConnectionUrlResolver)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UnknownValueError("this is no URL") from None
+    scheme = parts.scheme.replace("-", "_")
+    if not scheme or scheme in ("jdbc", "http", "https"):
+        raise UnknownValueError("this is no database URL")
+    adapter = _SCHEMES.get(scheme, scheme)
+    if adapter in _SQLITE and ("database=" in parts.query or parts.fragment):
+        raise UnknownValueError("this URL is not understood")
+    return adapter, unquote(parts.path)
+
+
+def _below_root(database: str) -> str:
+    """Return a SQLite database's file as a path below the Rails root.
+
+    ActiveRecord::ConnectionAdapters::SQLite3Adapter: `:memory:` and `file:` are not paths, others
+    are relative to the Rails root.
+    """
+    if not database:
+        raise UnknownValueError("no file is named")
+    if database == ":memory:":
+        raise UnknownValueError("the database is in memory and cannot be backed up")
+    if database.startswith(("file:", "~", ":")):
+        raise UnknownValueError("this is not a path below the Rails root")
+    if "%{" in database or "%<" in database:
+        raise UnknownValueError(
+            "there is one file for each tenant; which ones is known only by running it"
+        )
+    path = posixpath.normpath(posixpath.join(RAILS_ROOT, database))
+    if not path.startswith(f"{RAILS_ROOT}/"):
+        raise UnknownValueError(f"{path} is outside the Rails root, {RAILS_ROOT} in the image")
+    if database.endswith("/"):
+        raise UnknownValueError("this is a folder")
+    return path.removeprefix(f"{RAILS_ROOT}/")

@@ -1,0 +1,234 @@
+"""Reads YAML with ERB in it as Rails and Kamal would see it in production, without Ruby.
+
+Each `<%= … %>` whose value is certain is put into the text before the YAML is read, as ERB does;
+the others leave a mark, and whoever asks for a value with such a mark in it is told UnknownValueError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from kamalstream.inspect.ruby_expression import (
+    Environment,
+    Known,
+    UnknownValueError,
+    assign,
+    evaluate,
+)
+from kamalstream.inspect.unreadable import UnreadableError, Unreadable, source_line
+
+# ERB without a trim mode, as in ActiveSupport::ConfigurationFile and Kamal::Configuration.
+_TAG = re.compile(r"<%%|<%(?P<kind>[=#]?)(?P<code>.*?)(?<!%)%>", re.DOTALL)
+_MARK = "ERB_NOT_READ"
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes an anchor given twice, as Psych does: an alias means the latest."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(getattr(event, "anchor", None), None)
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """One ERB output: its place in the expanded text, and what it gave or why it gave nothing."""
+
+    start: int
+    end: int
+    line: int
+    value: Known | UnknownValueError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pair of a mapping."""
+
+    key: yaml.Node
+    value: yaml.Node
+
+
+class Document:
+    """A YAML file with ERB: nodes by `mapping`, text by `scalar`, places by `unreadable`."""
+
+    def __init__(self, file: str, source: str, env: Environment) -> None:
+        """Read `source`, called `file` in what is said about it.
+
+        `env` is what `evaluate` takes. Raises UnreadableError where the shape of the whole file hangs
+        on code.
+        """
+        self.file = file
+        self._source = source
+        self._tags: list[_Tag] = []
+        self._lines = [1]
+        text = self._expand(env)
+        try:
+            self.root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or "not text"
+            line = self._lines[min(mark.line, len(self._lines) - 1)] if mark else 0
+            raise UnreadableError(
+                [self._place(line, f"this is not valid YAML: {problem}")]
+            ) from None
+        self.assumed_by_shape = self._check_shape(text)
+
+    def _expand(self, env: Environment) -> str:
+        """Return the text after ERB, with a mark for each output that is not known."""
+        out, at, line = "", 0, 1
+        variables: dict[str, Known] = {}
+        problems: list[Unreadable] = []
+        for tag in _TAG.finditer(self._source):
+            plain = self._source[at : tag.start()]
+            out += plain
+            self._lines += range(line + 1, line + 1 + plain.count("\n"))
+            line += plain.count("\n")
+            at = tag.end()
+            code = (tag["code"] or "").replace("%%>", "%>")
+            if tag[0] == "<%%":
+                out += "<%"
+            elif tag["kind"] == "=":
+                value = _value(code, env, variables)
+                shown = value.text if isinstance(value, Known) else None
+                if shown is None and not out[out.rfind("\n") + 1 :].strip():
+                    problems.append(self._place(line, "code puts whole lines here"))
+                start = len(out)
+                out += _MARK if shown is None else shown
+                self._tags.append(_Tag(start, len(out), line, value))
+            elif tag["kind"] == "":
+                try:
+                    assign(code, env, variables)
+                except UnknownValueError:
+                    problems.append(self._place(line, "code decides what the file says"))
+            line += tag[0].count("\n")
+        if problems:
+            raise UnreadableError(problems)
+        rest = self._source[at:]
+        if "<%" in rest:
+            line += rest[: rest.index("<%")].count("\n")
+            raise UnreadableError([self._place(line, "this ERB tag does not end")])
+        self._lines += range(line + 1, line + 1 + rest.count("\n"))
+        return out + rest
+
+    def _check_shape(self, text: str) -> tuple[tuple[str, str], ...]:
+        """Return what is assumed by code outside values; raise UnreadableError if it is not known."""
+        values = list(_values(self.root))
+        assumed: tuple[tuple[str, str], ...] = ()
+        for tag in self._tags:
+            before = text[text.rfind("\n", 0, tag.start) + 1 : tag.start]
+            if any(_within(tag, node) for node in values) or re.search(r"(^|\s)#", before):
+                continue
+            if isinstance(tag.value, UnknownValueError) or tag.value.text is None:
+                raise UnreadableError([self._place(tag.line, "code decides what the file says")])
+            assumed += tag.value.assumed
+        return assumed
+
+    def mapping(self, node: yaml.Node | None) -> dict[str, Entry]:
+        """Return the pairs of a mapping node with its merges (`<<`) in Psych's order.
+
+        Psych::Visitors::ToRuby#revive_hash: pairs and merges take effect in the order they are
+        written, so that a merge after a key replaces it. Raises UnreadableError for a node that is no
+        mapping of names.
+        """
+        if not isinstance(node, yaml.MappingNode):
+            raise UnreadableError(
+                [self.unreadable(node or self.root, "a mapping is expected here")]
+            )
+        pairs: dict[str, Entry] = {}
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for one in reversed(merged):
+                    pairs.update(self.mapping(one))
+                continue
+            # Psych reads a plain :name as a symbol, which Rails then takes for the string.
+            if not isinstance(key, yaml.ScalarNode) or key.value.startswith(":"):
+                raise UnreadableError([self.unreadable(key, "a name is expected here")])
+            pairs[key.value] = Entry(key, value)
+        return pairs
+
+    def scalar(self, node: yaml.Node) -> Known:
+        """Return the text of a scalar node and what it assumes; null has the text None.
+
+        Raises UnknownValueError where code in it is not known, or where it is no scalar.
+        """
+        if not isinstance(node, yaml.ScalarNode):
+            raise UnknownValueError("a single value is expected here")
+        assumed: tuple[tuple[str, str], ...] = ()
+        for tag in self._tags:
+            if not _within(tag, node):
+                continue
+            if isinstance(tag.value, UnknownValueError):
+                raise tag.value
+            if tag.value.text is None and node.value == _MARK and node.style is None:
+                return tag.value
+            tag.value.string()
+            assumed += tag.value.assumed
+        if node.tag == "tag:yaml.org,2002:null":
+            return Known(None)
+        return Known(str(node.value), assumed)
+
+    def unreadable(self, node: yaml.Node | None, why: str) -> Unreadable:
+        """Return the place of `node` with the reason it cannot be read."""
+        return self._place(self.line(node) if node else 0, why)
+
+    def line(self, node: yaml.Node) -> int:
+        """Return the line of the file, from 1, on which `node` starts."""
+        return self._lines[node.start_mark.line]
+
+    def _place(self, line: int, why: str) -> Unreadable:
+        return Unreadable(self.file, line, source_line(self._source, line), why)
+
+
+def read(app: Path, file: str, env: Environment) -> Document:
+    """Read `file`, a path below `app`; raises UnreadableError, also where there is no such file."""
+    try:
+        source = (app / file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UnreadableError([Unreadable(file, 0, "", "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = "this is not UTF-8" if isinstance(error, ValueError) else str(error.strerror)
+        raise UnreadableError([Unreadable(file, 0, "", why)]) from None
+    return Document(file, source, env)
+
+
+def _value(code: str, env: Environment, variables: dict[str, Known]) -> Known | UnknownValueError:
+    try:
+        value = evaluate(code, env, variables)
+    except UnknownValueError as error:
+        return error
+    if "\n" in (value.text or ""):
+        return UnknownValueError("its value has several lines")
+    return value
+
+
+def _within(tag: _Tag, node: yaml.ScalarNode) -> bool:
+    """Tell whether `tag` gave a part of the scalar `node`."""
+    start, end = node.start_mark.index, node.end_mark.index
+    if tag.start == tag.end:
+        # An empty output; where it is the whole value, the null stands right after the colon.
+        return bool(start <= tag.start <= end + 1)
+    return bool(start < tag.end and tag.start < end)
+
+
+def _values(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Yield every scalar that is not a key once, although aliases reach the same node again."""
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            yield node
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
