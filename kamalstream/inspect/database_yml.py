@@ -13,7 +13,7 @@ import yaml
 from kamalstream.inspect import erb_yaml
 from kamalstream.inspect.erb_yaml import Document, Entry
 from kamalstream.inspect.ruby_expression import RAILS_ROOT, Environment, Known, UnknownValueError
-from kamalstream.inspect.unreadable import UnreadableError, Unreadable
+from kamalstream.inspect.unreadable import Unreadable, UnreadableError
 
 FILE = "config/database.yml"
 

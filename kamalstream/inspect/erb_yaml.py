@@ -1,7 +1,7 @@
 """Reads YAML with ERB in it as Rails and Kamal would see it in production, without Ruby.
 
 Each `<%= … %>` whose value is certain is put into the text before the YAML is read, as ERB does;
-the others leave a mark, and whoever asks for a value with such a mark in it is told UnknownValueError.
+the others leave a mark, and who asks for a value with such a mark in it gets an UnknownValueError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kamalstream.inspect.ruby_expression import (
     assign,
     evaluate,
 )
-from kamalstream.inspect.unreadable import UnreadableError, Unreadable, source_line
+from kamalstream.inspect.unreadable import Unreadable, UnreadableError, source_line
 
 # ERB without a trim mode, as in ActiveSupport::ConfigurationFile and Kamal::Configuration.
 _TAG = re.compile(r"<%%|<%(?P<kind>[=#]?)(?P<code>.*?)(?<!%)%>", re.DOTALL)
@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
     """Takes an anchor given twice, as Psych does: an alias means the latest."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if not isinstance(event, yaml.AliasEvent):
             self.anchors.pop(getattr(event, "anchor", None), None)
         return super().compose_node(parent, index)
@@ -61,8 +61,8 @@ class Document:
     def __init__(self, file: str, source: str, env: Environment) -> None:
         """Read `source`, called `file` in what is said about it.
 
-        `env` is what `evaluate` takes. Raises UnreadableError where the shape of the whole file hangs
-        on code.
+        `env` is what `evaluate` takes. Raises UnreadableError where code decides the shape of the
+        whole file.
         """
         self.file = file
         self._source = source
@@ -118,7 +118,7 @@ class Document:
         return out + rest
 
     def _check_shape(self, text: str) -> tuple[tuple[str, str], ...]:
-        """Return what is assumed by code outside values; raise UnreadableError if it is not known."""
+        """Return what code outside values assumes; raise UnreadableError where it is unknown."""
         values = list(_values(self.root))
         assumed: tuple[tuple[str, str], ...] = ()
         for tag in self._tags:
@@ -134,8 +134,8 @@ class Document:
         """Return the pairs of a mapping node with its merges (`<<`) in Psych's order.
 
         Psych::Visitors::ToRuby#revive_hash: pairs and merges take effect in the order they are
-        written, so that a merge after a key replaces it. Raises UnreadableError for a node that is no
-        mapping of names.
+        written, so that a merge after a key replaces it. Raises UnreadableError for a node that is
+        no mapping of names.
         """
         if not isinstance(node, yaml.MappingNode):
             raise UnreadableError(

@@ -14,6 +14,9 @@ RAILS_ROOT = "/rails"
 """Where the app lives in the image (WORKDIR of the Dockerfile Rails generates)."""
 
 
+_ONLY_BY_RUNNING = "its value is known only by running it"
+
+
 class UnknownValueError(Exception):
     """The expression's value cannot be told without running it; the text says why."""
 
@@ -64,10 +67,11 @@ def assign(source: str, env: Environment, variables: dict[str, Known]) -> None:
         if parser.take(r"require(_relative)?\b"):
             parser.arguments()
         else:
-            name = parser.take(r"([a-z_]\w*)\s*=(?![=~>])")
+            name = parser.take(r"[a-z_]\w*(?=\s*=(?![=~>]))")
             if name is None:
                 raise UnknownValueError("what it does is known only by running it")
-            variables[name[1]] = parser.expression()
+            parser.expect("=")
+            variables[name] = parser.expression()
         parser.end_of_statement()
 
 
@@ -80,21 +84,20 @@ class _Parser:
         self.env = env
         self.variables = variables
 
-    def take(self, pattern: str) -> re.Match[str] | None:
-        """Skip blanks; where `pattern` stands here, go past it and return the match."""
-        self._skip(r"(?:\s|#[^\n]*)*")
-        match = re.compile(pattern).match(self.source, self.at)
-        if match:
-            self.at = match.end()
-        return match
+    def take(self, pattern: str) -> str | None:
+        """Return what matches `pattern` after blanks and comments, and go past it.
 
-    def _skip(self, pattern: str) -> None:
-        match = re.compile(pattern).match(self.source, self.at)
-        self.at = match.end() if match else self.at
+        A comment must end with its line: ERB lets one at the end of a tag swallow what follows.
+        """
+        match = re.compile(r"(?:\s|#[^\n]*\n)*(" + pattern + ")").match(self.source, self.at)
+        if match is None:
+            return None
+        self.at = match.end()
+        return match[1]
 
     def expect(self, pattern: str) -> None:
-        if not self.take(pattern):
-            raise UnknownValueError("its value is known only by running it")
+        if self.take(pattern) is None:
+            raise UnknownValueError(_ONLY_BY_RUNNING)
 
     def at_end(self) -> bool:
         self.take("")
@@ -104,10 +107,10 @@ class _Parser:
         self.expect(r"\Z")
 
     def end_of_statement(self) -> None:
-        self._skip(r"[ \t]*(?:#[^\n]*)?")
-        if self.at < len(self.source) and self.source[self.at] not in "\n;":
+        match = re.compile(r"[ \t]*(?:(?:#[^\n]*)?\n|;|\Z)").match(self.source, self.at)
+        if match is None:
             raise UnknownValueError("what it does is known only by running it")
-        self._skip(r"[\s;]*")
+        self.at = match.end()
 
     def expression(self) -> Known:
         value = self._sum()
@@ -127,7 +130,7 @@ class _Parser:
             elif sign == "+" and not other.is_path:
                 value = _concatenated([value, other])
             else:
-                raise UnknownValueError("its value is known only by running it")
+                raise UnknownValueError(_ONLY_BY_RUNNING)
         return value
 
     def take_on_this_line(self, pattern: str) -> str | None:
@@ -139,11 +142,13 @@ class _Parser:
 
     def _postfix(self) -> Known:
         value = self._primary()
-        while method := self.take(r"(?:&?\.)(to_s|to_path|presence|freeze|join)\b(?![?!])"):
-            name = method[1]
+        while self.take(r"&?\."):
+            name = self.take(r"(?:to_s|to_path|presence|freeze|join)\b(?![?!])")
+            if name is None:
+                raise UnknownValueError(_ONLY_BY_RUNNING)
             if name == "join":
                 if not value.is_path:
-                    raise UnknownValueError("its value is known only by running it")
+                    raise UnknownValueError(_ONLY_BY_RUNNING)
                 value = _joined_path([value, *self.arguments()])
             elif name == "presence":
                 value = replace(value, text=value.text or None)
@@ -175,17 +180,18 @@ class _Parser:
         if self.take(r"(?:::)?File\.join\b"):
             return _joined_strings(self.arguments())
         local = self.take(r"[a-z_]\w*(?![\w?!(])")
-        if local and local[0] in self.variables:
-            return self.variables[local[0]]
-        raise UnknownValueError("its value is known only by running it")
+        if local and local in self.variables:
+            return self.variables[local]
+        raise UnknownValueError(_ONLY_BY_RUNNING)
 
     def arguments(self) -> list[Known]:
         """Read call arguments, with or without parentheses."""
-        closing = r"\)" if self.take(r"\(") else ""
+        parenthesised = self.take(r"\(")
         values = [self.expression()]
         while self.take(","):
             values.append(self.expression())
-        self.expect(closing)
+        if parenthesised:
+            self.expect(r"\)")
         return values
 
     def _fetch(self) -> Known:
@@ -197,7 +203,7 @@ class _Parser:
             defaults = [self.expression()]
             self.expect(r"\}" if block[1] else r"end\b")
         if len(defaults) > 1:
-            raise UnknownValueError("its value is known only by running it")
+            raise UnknownValueError(_ONLY_BY_RUNNING)
 
         def default() -> Known:
             if not defaults:
