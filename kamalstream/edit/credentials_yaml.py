@@ -16,6 +16,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 STR, MAP = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map"
 NULL = "tag:yaml.org,2002:null"
+# Psych counts it as a column, and so silently drops every line after the first key.
+BYTE_ORDER_MARK = "\ufeff"
 LINE_BREAK = re.compile("\r\n|\n|\r")
 # Characters that Ruby's numbers and times are made of: a plain scalar of these alone may be one.
 MAYBE_A_NUMBER = re.compile("[0-9a-fobxtz_.,:+-]*", re.IGNORECASE)
@@ -33,13 +35,15 @@ def put(text: str, keys: Mapping[str, str]) -> str:
 
     Values must be printable and free of blanks. Raises UnsureError.
     """
+    if text.startswith(BYTE_ORDER_MARK):
+        raise UnsureError("it begins with a byte order mark")
     root = _compose(text)
     edits = _edits(text, root, keys)
     edited = text
     for start, end, piece in sorted(edits, reverse=True):
         edited = edited[:start] + piece + edited[end:]
-    if edits and _tree(_compose(edited)) != _expected(root, keys):
-        raise UnsureError("`litestream` cannot be changed without changing something else")
+    if edits and not _is_right(edited, root, keys):
+        raise UnsureError("`litestream` is not written in a way this can edit")
     return edited
 
 
@@ -118,9 +122,7 @@ def _edits(text: str, root: MappingNode | None, keys: Mapping[str, str]) -> list
     return _edits_below(text, key, value, keys)
 
 
-def _edits_below(
-    text: str, key: Node, mapping: MappingNode, keys: Mapping[str, str]
-) -> list[Edit]:
+def _edits_below(text: str, key: Node, mapping: MappingNode, keys: Mapping[str, str]) -> list[Edit]:
     edits, missing = [], []
     for name, wanted in keys.items():
         entry = _entry(mapping, name)
@@ -198,6 +200,13 @@ def _tree(node: Node | None) -> Tree:
     if isinstance(node, SequenceNode):
         return node.tag, tuple(_tree(item) for item in node.value)
     return node.tag, node.value
+
+
+def _is_right(edited: str, old: MappingNode | None, keys: Mapping[str, str]) -> bool:
+    try:
+        return _tree(_compose(edited)) == _expected(old, keys)
+    except (UnsureError, RecursionError):
+        return False
 
 
 def _expected(root: MappingNode | None, keys: Mapping[str, str]) -> Tree:

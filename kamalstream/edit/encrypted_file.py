@@ -41,8 +41,8 @@ def encrypt(text: bytes, key: bytes) -> bytes:
 def decrypt(content: bytes, key: bytes) -> bytes:
     """Return the text that an encrypted file with this `content` holds.
 
-    Raises UnreadableError where the content is damaged, the key is another one, or what is inside is
-    no UTF-8, ASCII or binary String.
+    Raises UnreadableError where the content is damaged, the key is another one, or what is inside
+    is no UTF-8, ASCII or binary String.
     """
     try:
         data, iv, tag = (base64.b64decode(p, validate=True) for p in content.strip().split(b"--"))
