@@ -1,0 +1,1 @@
+Note.find_or_create_by!(body: "The first note")
