@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def _folders() -> list[Path]:
-    """Folders to look in: PATH as the user set it, then where this package's wheels put programs."""
+    """Folders to look in: PATH as the user set it, then where wheels put programs."""
     scripts = Path(sys.executable).parent
     on_path = [Path(entry) for entry in os.get_exec_path() if entry]
     return [*on_path, scripts, scripts.parent / "litestream-0.3" / "bin"]

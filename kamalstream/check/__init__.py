@@ -1,1 +1,15 @@
-"""Checks what was rendered, from its text and with the real programs."""
+"""Checks what was rendered: from its text (fast, for the hooks too) and with the real programs."""
+
+from __future__ import annotations
+
+from kamalstream.check import databases, deployment, image, litestream_yml, production_rb, secrets
+from kamalstream.check.app import App
+from kamalstream.check.finding import Finding
+
+#: In the order in which a deploy would trip over them.
+_CHECKS = (databases, litestream_yml, deployment, secrets, image, production_rb)
+
+
+def check_files(app: App) -> list[Finding]:
+    """Return what the files themselves show. Runs no program and changes nothing."""
+    return [finding for module in _CHECKS for finding in module.check(app)]

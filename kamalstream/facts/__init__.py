@@ -1,4 +1,4 @@
-"""The facts that templates, checks, tests and docs share, read from the YAML files beside this one."""
+"""The facts that templates, checks, tests and docs share, read from the YAML files beside."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def _load(name: str) -> dict[str, Any]:
 
 PROVIDERS = _load("providers")
 VERSIONS = _load("versions")
+LITESTREAM = _load("litestream")
 DEFAULT_DATABASES: dict[str, str] = _load("databases")["default"]
 EPHEMERAL: frozenset[str] = frozenset(_load("databases")["ephemeral"])
 
@@ -31,7 +32,5 @@ def backed_up(databases: Mapping[str, str], backup_ephemeral: bool) -> dict[str,
     The others (`EPHEMERAL`) are left out on purpose, unless `backup_ephemeral`.
     """
     return {
-        name: path
-        for name, path in databases.items()
-        if backup_ephemeral or name not in EPHEMERAL
+        name: path for name, path in databases.items() if backup_ephemeral or name not in EPHEMERAL
     }

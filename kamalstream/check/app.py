@@ -1,0 +1,162 @@
+"""The app that is checked: its files and answers, read once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kamalstream import facts
+from kamalstream.errors import BadInput
+from kamalstream.inspect.database_yml import Databases, production_databases
+from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
+
+ANSWERS = ".copier-answers.yml"
+DEPLOY = "config/deploy.yml"
+LITESTREAM = "config/litestream.yml"
+ENTRYPOINT = "bin/docker-entrypoint"
+SECRETS = ".kamal/secrets"
+DOCKERFILE = "Dockerfile"
+PRODUCTION_RB = "config/environments/production.rb"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value in a YAML file and the line it stands on."""
+
+    value: Any
+    line: int
+
+
+class App:
+    """A Rails app that the template was rendered into.
+
+    Takes the Rails root. Raises `BadInput` where there is no answers file of this template: then
+    there is nothing to check.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Read the answers file."""
+        self.root = root
+        text = self.text(ANSWERS)
+        if text is None:
+            raise BadInput(
+                f"{root} has no {ANSWERS}: the template was not rendered there.\n"
+                "Run `kamalstream init` (or `copier copy --trust`) in the app first."
+            )
+        try:
+            answers = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise BadInput(_yaml_problem(ANSWERS, error)) from error
+        if not isinstance(answers, dict) or not isinstance(answers.get("databases"), dict):
+            raise BadInput(f"{ANSWERS} has no answers of kamalstream's template in it.")
+        self.answers: dict[str, Any] = answers
+
+    def text(self, file: str) -> str | None:
+        """Return the text of `file` (relative to the Rails root), None where it is not there."""
+        path = self.root / file
+        return path.read_text("utf-8", errors="replace") if path.is_file() else None
+
+    def line_of(self, file: str, pattern: str) -> int:
+        """Return the first line of `file` that the regular expression `pattern` fits, else 0."""
+        for number, line in enumerate((self.text(file) or "").splitlines(), 1):
+            if re.search(pattern, line):
+                return number
+        return 0
+
+    @cached_property
+    def databases(self) -> dict[str, str]:
+        """The databases of the answers: name → path below the Rails root."""
+        return {str(name): str(path) for name, path in self.answers["databases"].items()}
+
+    @cached_property
+    def backed_up(self) -> dict[str, str]:
+        """Those of them that are to be replicated."""
+        return facts.backed_up(self.databases, bool(self.answers.get("backup_ephemeral")))
+
+    @property
+    def series(self) -> str:
+        """Litestream's release series, "0.5" or "0.3"."""
+        return str(self.answers.get("litestream_version", "0.5"))
+
+    @cached_property
+    def deploy(self) -> dict[str, Any] | None:
+        """config/deploy.yml, None where it is missing or is not plain YAML (Kamal allows ERB)."""
+        return load_mapping(self.text(DEPLOY))
+
+    @cached_property
+    def litestream(self) -> yaml.Node | None:
+        """config/litestream.yml as a tree with line numbers, None where it is no YAML mapping."""
+        try:
+            node = yaml.compose(self.text(LITESTREAM) or "", Loader=yaml.SafeLoader)
+        except yaml.YAMLError:
+            return None
+        return node if isinstance(node, yaml.MappingNode) else None
+
+    @cached_property
+    def replicated(self) -> list[Place]:
+        """The `path` of every entry of config/litestream.yml's `dbs`, as containers see it."""
+        entries = child(self.litestream, "dbs")
+        if not isinstance(entries, yaml.SequenceNode):
+            return []
+        paths = [child(entry, "path") for entry in entries.value]
+        return [Place(str(p.value), line(p)) for p in paths if isinstance(p, yaml.ScalarNode)]
+
+    @cached_property
+    def opened(self) -> Databases:
+        """What config/database.yml opens in production, with deploy.yml's clear environment."""
+        env = (self.deploy or {}).get("env")
+        clear = env.get("clear") if isinstance(env, dict) else None
+        known = {str(k): str(v) for k, v in clear.items()} if isinstance(clear, dict) else {}
+        return production_databases(self.root, known)
+
+    @cached_property
+    def lockfile(self) -> GemfileLock:
+        """Gemfile.lock; without gems, and with the reason, where it cannot be read."""
+        return gemfile_lock(self.root)
+
+
+def load_mapping(text: str | None) -> dict[str, Any] | None:
+    """Return the YAML mapping in `text`, or None where it is none."""
+    try:
+        loaded = yaml.safe_load(text or "")
+    except (yaml.YAMLError, ValueError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def yaml_error(file: str, text: str) -> tuple[int, str] | None:
+    """Return line and message of what makes `text` no YAML, None where it is YAML."""
+    try:
+        for _ in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return (mark.line + 1 if mark else 0), _yaml_problem(file, error)
+    return None
+
+
+def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{file} is not valid YAML: {problem}"
+
+
+def line(node: yaml.Node) -> int:
+    """Return the line, from 1, that `node` starts on."""
+    return int(node.start_mark.line) + 1
+
+
+def items(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Yield key and value of a mapping node, nothing for another one."""
+    if isinstance(node, yaml.MappingNode):
+        yield from node.value
+
+
+def child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    """Return the value of `key` in a mapping node, None where it is not there."""
+    return next((value for name, value in items(node) if name.value == key), None)

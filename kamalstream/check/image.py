@@ -1,0 +1,111 @@
+"""Will the image build and start: gems, Ruby, executables; and does it leave the secrets out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from kamalstream.check.app import DOCKERFILE, ENTRYPOINT, PRODUCTION_RB, App
+from kamalstream.check.dockerignore import excluded
+from kamalstream.check.finding import Finding
+from kamalstream.inspect.ruby_version import ruby_version
+
+EXECUTABLES = (ENTRYPOINT, "bin/restore")
+
+# What stands in a file → the gem that it needs.
+_NEEDS = (
+    (DOCKERFILE, r"^CMD.*bin/thrust\b", "thruster"),
+    (DOCKERFILE, r"^\s*(RUN )?bundle exec bootsnap|^RUN bundle exec bootsnap", "bootsnap"),
+    (PRODUCTION_RB, r"^\s*config\.active_job\.queue_adapter\s*=\s*:solid_queue", "solid_queue"),
+    (PRODUCTION_RB, r"^\s*config\.cache_store\s*=\s*:solid_cache_store", "solid_cache"),
+    ("config/database.yml", r"adapter:\s*sqlite3", "sqlite3"),
+)
+_NEVER_IN_THE_IMAGE = (
+    "config/master.key",
+    "config/credentials/production.key",
+    ".kamal/secrets",
+    ".env",
+    "storage/production.sqlite3",
+    ".git/config",
+)
+
+
+def check(app: App) -> Iterator[Finding]:
+    """Yield what would stop the image from being built or started, or what must not be in it."""
+    yield from _executables(app)
+    yield from _gems(app)
+    yield from _ruby(app)
+    yield from _dockerignore(app)
+
+
+def _executables(app: App) -> Iterator[Finding]:
+    for file in EXECUTABLES:
+        path = app.root / file
+        if path.exists() and not os.access(path, os.X_OK):
+            message = "is not executable: the container cannot start it"
+            yield Finding("file.mode", "error", file, 0, message, f"chmod +x {file}")
+
+
+def _gems(app: App) -> Iterator[Finding]:
+    for place in app.lockfile.unreadable:
+        yield Finding(
+            "gems.unreadable",
+            "error",
+            place.file,
+            place.line,
+            f"the image cannot be built: {place.why}",
+            "Run `bundle install` and commit Gemfile.lock.",
+        )
+    if app.lockfile.unreadable:
+        return
+    for file, pattern, gem in _NEEDS:
+        line = app.line_of(file, pattern)
+        if line and gem not in app.lockfile.gems:
+            yield Finding(
+                "gems.missing",
+                "error",
+                file,
+                line,
+                f"needs the gem {gem}, which is not in Gemfile.lock",
+                f"Run `bundle add {gem}`, or take that line out.",
+            )
+
+
+def _ruby(app: App) -> Iterator[Finding]:
+    built = re.search(r"^ARG RUBY_VERSION=(\S+)", app.text(DOCKERFILE) or "", re.MULTILINE)
+    if built is None:
+        return
+    wanted = ruby_version(app.root, app.lockfile)
+    if wanted.version and built[1] != wanted.version:
+        yield Finding(
+            "ruby.version",
+            "error",
+            DOCKERFILE,
+            app.line_of(DOCKERFILE, r"^ARG RUBY_VERSION="),
+            f"builds with Ruby {built[1]}, but {wanted.file} says {wanted.version}",
+            f"copier update --trust --data ruby_version={wanted.version}",
+        )
+    for place in wanted.unreadable:
+        yield Finding(
+            "ruby.unreadable",
+            "warning",
+            place.file,
+            place.line,
+            f"{place.why}; the image gets Ruby {built[1]}",
+            "Write the version of your app to .ruby-version.",
+        )
+
+
+def _dockerignore(app: App) -> Iterator[Finding]:
+    text = app.text(".dockerignore")
+    for path in _NEVER_IN_THE_IMAGE:
+        if text is None or not excluded(text, path):
+            yield Finding(
+                "dockerignore.secret",
+                "error",
+                ".dockerignore",
+                0,
+                f"{path} would be in the image, for everyone who can pull it",
+                f"Add a line /{path}",
+            )

@@ -1,0 +1,82 @@
+"""The command `kamalstream`. Exit codes: 0 fine, 1 findings of level error, 2 bad input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kamalstream.check import check_files
+from kamalstream.check.app import App
+from kamalstream.check.finding import as_json, as_text, ok, summary
+from kamalstream.check.real_programs import check_with_programs
+from kamalstream.errors import BadInput
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Rails 8 on SQLite to a Kamal 2 deployment whose data survives the loss of its server.",
+)
+
+AppFolder = Annotated[Path, typer.Argument(metavar="[APP]", help="The Rails app.")]
+
+
+class Format(str, Enum):
+    """How findings are printed."""
+
+    text = "text"
+    json = "json"
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `kamalstream COMMAND` the form even where there is one command."""
+
+
+@app.command()
+def check(
+    folder: AppFolder = Path(),
+    format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
+) -> None:
+    """Check everything that was rendered, with the real programs where they are found."""
+    checked = App(_folder(folder))
+    findings = check_files(checked)
+    with Console(stderr=True).status("checking") as status:
+        findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
+    if format is Format.json:
+        print(as_json(checked.root, findings))
+    else:
+        if findings:
+            print(as_text(findings), end="\n\n")
+        print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
+    raise typer.Exit(0 if ok(findings) else 1)
+
+
+def _folder(folder: Path) -> Path:
+    """Return `folder` as an absolute path; raise BadInput where it is none."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder. Give the folder of your Rails app.")
+    return folder.resolve()
+
+
+def main() -> None:
+    """Run the command; bad input is a message and exit code 2, never a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        print(f"kamalstream: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

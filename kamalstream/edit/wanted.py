@@ -1,0 +1,32 @@
+"""Which of the production.rb settings an app can have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kamalstream.edit.production_rb import (
+    ACTIVE_STORAGE,
+    CACHE_STORE,
+    DEFAULT,
+    QUEUE_ADAPTER,
+    Setting,
+)
+from kamalstream.inspect.gemfile_lock import gemfile_lock
+from kamalstream.inspect.railties import uses_active_storage
+
+_NEEDS_GEM = {QUEUE_ADAPTER: "solid_queue", CACHE_STORE: "solid_cache"}
+
+
+def wanted_settings(app: Path) -> tuple[Setting, ...]:
+    """Return the settings for the Rails app in the folder `app`.
+
+    Rails would not boot with a setting whose gem is not in Gemfile.lock, or whose railtie
+    config/application.rb does not load: those are left out.
+    """
+    gems = gemfile_lock(app).gems
+    return tuple(
+        setting
+        for setting in DEFAULT
+        if (setting not in _NEEDS_GEM or _NEEDS_GEM[setting] in gems)
+        and (setting is not ACTIVE_STORAGE or uses_active_storage(app))
+    )

@@ -1,0 +1,116 @@
+"""What happens in the app after Copier has written the template's files.
+
+Everything imported here, directly or not, is the standard library, PyYAML or Pygments: a plain
+`copier copy` has nothing else.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from kamalstream.check import check_files
+from kamalstream.check.app import PRODUCTION_RB, App
+from kamalstream.check.finding import as_text, summary
+from kamalstream.check.image import EXECUTABLES
+from kamalstream.edit.production_rb import edit_file
+from kamalstream.edit.wanted import wanted_settings
+from kamalstream.errors import BadInput
+from kamalstream.inspect.destination import RAILS_MARKER, refusal
+from kamalstream.render.undo import remove_created
+
+
+def after_render(app: Path, operation: str, template: Path) -> int:
+    """Finish a rendering into the folder `app`; return the exit code for Copier.
+
+    `operation` is Copier's: "copy" (also for recopy) or "update". `template` is the folder Copier
+    renders from. On update this runs three times, twice in temporary trees that hold no app, and
+    before the owner's edits are merged back: it only restores modes, and never fails, because
+    Copier answers a failing task by reverting the owner's work.
+    """
+    if operation == "copy":
+        problem = refusal(app)
+        if problem:
+            print(f"\nkamalstream: {problem}")
+            print(remove_created(app, template))
+            return 1
+        return _unharmed(lambda: _finish_copy(app))
+    if (app / RAILS_MARKER).is_file():
+        return _unharmed(lambda: _make_executable(app))
+    return 0
+
+
+def after_update(app: Path) -> int:
+    """Check the merged state of the app after an update; always returns 0."""
+    if not (app / RAILS_MARKER).is_file():
+        return 0
+    return _unharmed(lambda: _report(app))
+
+
+def _unharmed(work: Callable[[], None]) -> int:
+    """Do `work`; a failure in it is said, and does not undo what Copier wrote."""
+    try:
+        work()
+    except BadInput as error:
+        print(f"kamalstream: {error}")
+    except Exception:
+        traceback.print_exc()
+        print("kamalstream: the files are written, but a step after that failed. Please report it.")
+    return 0
+
+
+def _make_executable(app: Path) -> None:
+    for file in EXECUTABLES:
+        path = app / file
+        if path.is_file():
+            path.chmod(path.stat().st_mode | 0o111)
+
+
+def _finish_copy(app: Path) -> None:
+    _make_executable(app)
+    print("\nkamalstream")
+    outcome = edit_file(app / PRODUCTION_RB, wanted_settings(app))
+    for change in outcome.changed:
+        print(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after.strip()}")
+    _report(app)
+    print(_NEXT)
+
+
+def _report(app: Path) -> None:
+    """Print what the fast checks find."""
+    checked = App(app)
+    findings = check_files(checked)
+    to_mend = [finding for finding in findings if finding.fix]
+    print(f"  checked: {_checked(checked)}")
+    if to_mend:
+        print(f"  {summary(to_mend)}\n")
+        print(as_text(to_mend))
+    else:
+        print("  nothing to mend")
+    print(
+        "\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too."
+    )
+
+
+def _checked(app: App) -> str:
+    backed_up = ", ".join(app.backed_up) or "no database"
+    left_out = ", ".join(name for name in app.databases if name not in app.backed_up)
+    return (
+        "databases, litestream.yml, deploy.yml, secrets, image, production.rb\n"
+        f"  backed up: {backed_up}" + (f"; left out on purpose: {left_out}" if left_out else "")
+    )
+
+
+_NEXT = """
+What comes next:
+  1. bin/rails credentials:edit    add your bucket's keys:
+
+       litestream:
+         access_key_id: ...
+         secret_access_key: ...
+
+  2. git add --all && git commit   (Kamal builds from the last commit)
+  3. kamal setup
+
+docs/DEPLOYMENT.md has the rest: first deploy, every day, restore."""
