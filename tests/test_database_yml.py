@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -377,10 +378,8 @@ def test_the_databases_are_read_or_what_cannot_be_read_is_said(name: str, tmp_pa
         assert why in said.why
 
 
-@pytest.fixture(scope="module")
-def rails() -> dict[str, Any]:
-    """What Active Record makes of every case."""
-    sources = {name: case.source for name, case in CASES.items()}
+def what_rails_opens(sources: dict[str, str]) -> dict[str, Any]:
+    """Ask Active Record; an answer that is a string is the error Rails would stop with."""
     script = ROOT / "tests" / "database_configurations.rb"
     run = subprocess.run(
         ["ruby", script], input=json.dumps(sources), capture_output=True, text=True, check=False
@@ -390,6 +389,11 @@ def rails() -> dict[str, Any]:
     assert run.returncode == 0, run.stderr
     answer: dict[str, Any] = json.loads(run.stdout)
     return answer
+
+
+@pytest.fixture(scope="module")
+def rails() -> dict[str, Any]:
+    return what_rails_opens({name: case.source for name, case in CASES.items()})
 
 
 @requires("ruby")
@@ -403,6 +407,55 @@ def test_what_is_read_is_what_rails_opens(name: str, rails: dict[str, Any]) -> N
     others = {key: one["adapter"] for key, one in masters.items() if one["adapter"] != "sqlite3"}
     assert files == {key: f"/rails/{path}" for key, path in case.sqlite.items()}
     assert others == case.other
+
+
+def mutant(rng: random.Random) -> str:
+    """Return the text of a case after up to three edits such as people make."""
+    source = rng.choice(list(CASES.values())).source
+    pieces = (
+        *("<%", "%>", "<%=", "#", " ", "\n", "'", '"', "||", "nil", ".to_s", "/", "..", "(", "{"),
+        *("&", "*default", "<<: ", "}", ")", ":", "-", "+", "#{", "~", "!", "|", "?", ",", "\t"),
+        *('ENV["X"]', "Rails.env", ".presence", 'ENV.fetch("Q", "r")', "sqlite3:", '"a"', "; "),
+    )
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randint(0, len(source))
+        lines = source.splitlines(keepends=True) or [""]
+        edit = rng.randrange(4)
+        if edit == 0:
+            source = source[:at] + source[at + rng.randint(1, 4) :]
+        elif edit == 1:
+            source = source[:at] + rng.choice(pieces) + source[at:]
+        elif edit == 2:
+            lines.insert(rng.randint(0, len(lines)), rng.choice(lines))
+            source = "".join(lines)
+        else:
+            lines.pop(rng.randrange(len(lines)))
+            source = "".join(lines)
+    return source
+
+
+@requires("ruby")
+def test_no_edit_of_database_yml_leads_to_a_wrong_answer(tmp_path: Path) -> None:
+    rng = random.Random(8)
+    # Rails 7.2 made sqlite: a scheme; the Active Record asked here may be older.
+    mutants = [text for text in (mutant(rng) for _ in range(2000)) if "sqlite:" not in text]
+    opened = what_rails_opens({str(index): text for index, text in enumerate(mutants)})
+    (tmp_path / "config").mkdir()
+    read_well = 0
+    for index, text in enumerate(mutants):
+        by_rails = opened[str(index)]
+        if not isinstance(by_rails, dict):
+            continue
+        (tmp_path / "config/database.yml").write_text(text)
+        found = production_databases(tmp_path)
+        for name, path in found.sqlite.items():
+            assert by_rails[name]["adapter"] == "sqlite3", text
+            assert by_rails[name]["database"] == f"/rails/{path}", text
+        if not found.unreadable:
+            masters = {name for name, one in by_rails.items() if not one["replica"]}
+            assert masters <= {*found.sqlite, *found.other}, text
+            read_well += bool(found.sqlite)
+    assert read_well > 100
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""How an app builds its JavaScript."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamalstream.inspect.unreadable import Unreadable
+from kamalstream.inspect.version_files import managers, own_file
+
+LOCKFILES = {
+    "package-lock.json": "npm",
+    "yarn.lock": "yarn",
+    "pnpm-lock.yaml": "pnpm",
+    "bun.lock": "bun",
+    "bun.lockb": "bun",
+}
+FILE = "package.json"
+
+
+@dataclass(frozen=True)
+class JavaScript:
+    """The JavaScript side of an app; all empty for an app without package.json.
+
+    `manager` is npm, yarn, pnpm or bun; `manager_version` what package.json pins ("1.22.22");
+    `lockfiles` those present; `node` a version, `engine` the range in package.json's engines;
+    `builds` tells whether package.json has a build script.
+    """
+
+    manager: str | None = None
+    manager_version: str | None = None
+    lockfiles: tuple[str, ...] = ()
+    node: str | None = None
+    engine: str | None = None
+    bun: str | None = None
+    builds: bool = False
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def javascript(app: Path) -> JavaScript:
+    """Read package.json and what stands beside it in the folder `app`."""
+    if not (app / FILE).is_file():
+        return JavaScript()
+    said: list[Unreadable] = []
+    package = _package(app, said)
+    pinned = package.get("packageManager")
+    name, _, version = pinned.partition("@") if isinstance(pinned, str) else ("", "", "")
+    lockfiles = tuple(file for file in LOCKFILES if (app / file).is_file())
+    by_lockfile = sorted({LOCKFILES[file] for file in lockfiles})
+    manager: str | None = name if name in LOCKFILES.values() else None
+    if manager is None and len(by_lockfile) == 1:
+        manager = by_lockfile[0]
+    elif manager is None and by_lockfile:
+        why = f"there are lockfiles of {' and '.join(by_lockfile)}; packageManager can say which"
+        said.append(Unreadable(FILE, 0, "", why))
+    elif manager is None:
+        said.append(Unreadable(FILE, 0, "", "there is no lockfile beside it"))
+    node = [*own_file(app, ".node-version"), *own_file(app, ".nvmrc")]
+    node += managers(app, ("node", "nodejs"))
+    bun = [*own_file(app, ".bun-version"), *managers(app, ("bun",))]
+    volta = _part(package, "volta").get("node")
+    engine = _part(package, "engines").get("node")
+    return JavaScript(
+        manager=manager,
+        manager_version=version.partition("+")[0] or None,
+        lockfiles=lockfiles,
+        node=node[0].text.removeprefix("v") if node else volta,
+        engine=engine if isinstance(engine, str) else None,
+        bun=bun[0].text if bun else None,
+        builds="build" in _part(package, "scripts"),
+        unreadable=tuple(said),
+    )
+
+
+def _package(app: Path, said: list[Unreadable]) -> dict[str, Any]:
+    try:
+        package = json.loads((app / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 0
+        said.append(Unreadable(FILE, line, "", "this is not valid JSON"))
+        return {}
+    return package if isinstance(package, dict) else {}
+
+
+def _part(package: dict[str, Any], key: str) -> dict[str, Any]:
+    part = package.get(key)
+    return part if isinstance(part, dict) else {}
