@@ -480,6 +480,17 @@ def test_a_variable_set_to_something_unknown_is_said(tmp_path: Path) -> None:
     assert found.unreadable[0].why == 'primary: ENV["DB"] is set to a value that is not read'
 
 
+def test_a_database_url_in_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    found = read(tmp_path, value("storage/x.sqlite3"), DATABASE_URL="sqlite3:storage/y.sqlite3")
+    assert found == Databases({"primary": "storage/y.sqlite3"})
+
+
+def test_a_secret_database_url_is_said(tmp_path: Path) -> None:
+    found = read(tmp_path, RAILS_8, QUEUE_DATABASE_URL=None)
+    assert found.sqlite == {name: path for name, path in SOLID.items() if name != "queue"}
+    assert 'ENV["QUEUE_DATABASE_URL"] is set' in found.unreadable[0].why
+
+
 def test_where_an_assumption_stands_is_said(tmp_path: Path) -> None:
     source = "<%# two\n     lines %>\n" + value('<%= ENV["A"] || "storage/a.db" %>')
     (assumed,) = read(tmp_path, source).assumed

@@ -60,21 +60,21 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
     Never raises for what the file says: what is not certain is in `unreadable`.
     """
     try:
-        document = erb_yaml.read(app, FILE, {"RAILS_ENV": "production", **(env or {})})
-        return _production(document)
+        env = {**(env or {}), "RAILS_ENV": "production"}
+        return _production(erb_yaml.read(app, FILE, env), env)
     except UnreadableError as error:
         return Databases(unreadable=error.unreadable)
     except RecursionError:
         return Databases(unreadable=(Unreadable(FILE, 0, "", "a part of it contains itself"),))
 
 
-def _production(document: Document) -> Databases:
+def _production(document: Document, env: Environment) -> Databases:
     sections = document.mapping(document.root)
     if "production" not in sections:
         why = "there is no production section"
         raise UnreadableError([Unreadable(document.file, 0, "", why)])
     production = sections["production"]
-    reader = _Reader(document)
+    reader = _Reader(document, env)
     for name, config in _configurations(document, production, sections.get("shared")).items():
         reader.read(name, *config)
     return reader.databases(document.assumed_by_shape)
@@ -116,8 +116,9 @@ def _several(settings: Mapping[str, Entry]) -> bool:
 class _Reader:
     """Gathers the databases of one production section."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, env: Environment) -> None:
         self.document = document
+        self.env = env
         self.sqlite: dict[str, str] = {}
         self.other: dict[str, str] = {}
         self.replicas: dict[str, tuple[str, yaml.Node]] = {}
@@ -138,6 +139,10 @@ class _Reader:
                 else:
                     adapter, database = _from_url(url.text)
                     self._assume(url, at)
+            if adapter is None and (variable := self._url_variable(name)):
+                at = place.key
+                adapter, database = self._from_variable(variable)
+                without_url = ()
             if adapter is None:
                 at = settings["adapter"].value if "adapter" in settings else place.key
                 adapter = self._setting(settings, "adapter")
@@ -168,6 +173,20 @@ class _Reader:
         shape = [Assumed(variable, default, 0) for variable, default in assumed_by_shape]
         assumed = tuple(dict.fromkeys(shape + self.assumed))
         return Databases(self.sqlite, self.other, tuple(self.unreadable), assumed)
+
+    def _url_variable(self, name: str) -> str | None:
+        """Return the variable that replaces a configuration without a URL, where it is set.
+
+        ActiveRecord::DatabaseConfigurations#merge_db_environment_variables.
+        """
+        names = [f"{name.upper()}_DATABASE_URL", *(["DATABASE_URL"] if name == "primary" else [])]
+        return next((variable for variable in names if variable in self.env), None)
+
+    def _from_variable(self, variable: str) -> tuple[str, str]:
+        url = self.env[variable]
+        if url is None:
+            raise UnknownValueError(f'ENV["{variable}"] is set to a value that is not read')
+        return _from_url(url)
 
     def _is_replica(self, settings: dict[str, Entry]) -> bool:
         if "replica" not in settings:
