@@ -458,6 +458,16 @@ def test_no_edit_of_database_yml_leads_to_a_wrong_answer(tmp_path: Path) -> None
     assert read_well > 100
 
 
+def test_another_file_in_its_place_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    setting = '    config.paths["config/database"] = "config/databases/main.yml"\n'
+    (tmp_path / "config/application.rb").write_text("# config\n" + setting)
+    (tmp_path / "config/database.yml").write_text(RAILS_8)
+    found = production_databases(tmp_path)
+    assert not found.sqlite
+    assert (found.unreadable[0].file, found.unreadable[0].line) == ("config/application.rb", 2)
+
+
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     (said,) = production_databases(tmp_path).unreadable
     assert str(said) == "config/database.yml: there is no such file"

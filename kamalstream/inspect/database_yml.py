@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from kamalstream.facts import RAILS_ROOT
 from kamalstream.inspect import erb_yaml
+from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.erb_yaml import Document, Entry
-from kamalstream.inspect.ruby_expression import RAILS_ROOT, Environment, Known, UnknownValueError
-from kamalstream.inspect.unreadable import Unreadable, UnreadableError
+from kamalstream.inspect.ruby_expression import Environment, Known, UnknownValueError
+from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError
 
 FILE = "config/database.yml"
 
@@ -21,18 +24,6 @@ FILE = "config/database.yml"
 _SQLITE = {"sqlite3", "litedb"}
 # ActiveRecord.protocol_adapters: a URL's scheme that is not the adapter's name.
 _SCHEMES = {"sqlite": "sqlite3", "postgres": "postgresql", "mysql": "mysql2"}
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """A value read as if the environment variable `variable` were unset.
-
-    `default` is what then takes its place, `line` the line of config/database.yml.
-    """
-
-    variable: str
-    default: str
-    line: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,9 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
     something unknown); all others are taken as unset, and `assumed` says where that decided.
     Never raises for what the file says: what is not certain is in `unreadable`.
     """
+    moved = _moved(app)
+    if moved:
+        return Databases(unreadable=moved)
     try:
         env = {**(env or {}), "RAILS_ENV": "production"}
         return _production(erb_yaml.read(app, FILE, env), env)
@@ -66,6 +60,17 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
         return Databases(unreadable=error.unreadable)
     except RecursionError:
         return Databases(unreadable=(Unreadable(FILE, 0, "", "a part of it contains itself"),))
+
+
+def _moved(app: Path) -> tuple[Unreadable, ...]:
+    """Find settings that put another file in the place of config/database.yml."""
+    why = "the app may have another file than config/database.yml"
+    return tuple(
+        Unreadable(file, number, line.strip(), why)
+        for file in ("config/application.rb", "config/environments/production.rb")
+        for number, line in code_lines(app / file)
+        if re.search(r"[\"']config/database[\"'.]|\bdatabase_configuration\b", line)
+    )
 
 
 def _production(document: Document, env: Environment) -> Databases:
@@ -170,7 +175,7 @@ class _Reader:
             if path not in self.sqlite.values():
                 why = f"{name}: what writes the replica {path} is not known"
                 self.unreadable.append(self.document.unreadable(at, why))
-        shape = [Assumed(variable, default, 0) for variable, default in assumed_by_shape]
+        shape = [Assumed(FILE, 0, *one) for one in assumed_by_shape]
         assumed = tuple(dict.fromkeys(shape + self.assumed))
         return Databases(self.sqlite, self.other, tuple(self.unreadable), assumed)
 
@@ -202,7 +207,7 @@ class _Reader:
     ) -> None:
         for variable in variables:
             line = self.document.line(settings["url"].value)
-            self.assumed.append(Assumed(variable, default, line))
+            self.assumed.append(Assumed(FILE, line, variable, default))
 
     def _setting(self, settings: dict[str, Entry], key: str) -> str:
         if key not in settings:
@@ -217,7 +222,9 @@ class _Reader:
 
     def _assume(self, value: Known, node: yaml.Node) -> None:
         line = self.document.line(node)
-        self.assumed += [Assumed(variable, default, line) for variable, default in value.assumed]
+        self.assumed += [
+            Assumed(FILE, line, variable, default) for variable, default in value.assumed
+        ]
 
 
 def _from_url(url: str) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from kamalstream.inspect.ruby_expression import (
 )
 from kamalstream.inspect.unreadable import Unreadable, UnreadableError, source_line
 
-# ERB without a trim mode, as in ActiveSupport::ConfigurationFile and Kamal::Configuration.
+# Rails has no trim mode (ActiveSupport::ConfigurationFile#render), Kamal has "-"
+# (Kamal::Configuration.load_config_file).
 _TAG = re.compile(r"<%%|<%(?P<kind>[=#]?)(?P<code>.*?)(?<!%)%>", re.DOTALL)
 _MARK = "ERB_NOT_READ"
 
@@ -58,17 +59,17 @@ class Entry:
 class Document:
     """A YAML file with ERB: nodes by `mapping`, text by `scalar`, places by `unreadable`."""
 
-    def __init__(self, file: str, source: str, env: Environment) -> None:
+    def __init__(self, file: str, source: str, env: Environment, trim: bool = False) -> None:
         """Read `source`, called `file` in what is said about it.
 
-        `env` is what `evaluate` takes. Raises UnreadableError where code decides the shape of the
-        whole file.
+        `env` is what `evaluate` takes; with `trim`, ERB has the trim mode "-". Raises
+        UnreadableError where code decides the shape of the whole file.
         """
         self.file = file
-        self._source = source
+        self._source = source if source.endswith("\n") else source + "\n"
         self._tags: list[_Tag] = []
         self._lines = [1]
-        text = self._expand(env)
+        text = self._expand(env, trim)
         try:
             self.root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
@@ -80,7 +81,7 @@ class Document:
             ) from None
         self.assumed_by_shape = self._check_shape(text)
 
-    def _expand(self, env: Environment) -> str:
+    def _expand(self, env: Environment, trim: bool) -> str:
         """Return the text after ERB, with a mark for each output that is not known."""
         out, at, line = "", 0, 1
         variables: dict[str, Known] = {}
@@ -104,7 +105,8 @@ class Document:
                 self._tags.append(_Tag(start, len(out), line, value))
             elif tag["kind"] == "":
                 try:
-                    assign(code, env, variables)
+                    # The line end that <% -%> takes away leaves blank lines, at most.
+                    assign(code.strip("-") if trim else code, env, variables)
                 except UnknownValueError:
                     problems.append(self._place(line, "code decides what the file says"))
             line += tag[0].count("\n")
@@ -175,6 +177,20 @@ class Document:
             return Known(None)
         return Known(str(node.value), assumed)
 
+    def block(self, entry: Entry) -> str:
+        """Return the lines of a pair as they stand in the file, ERB and comments included."""
+        start = self.line(entry.key)
+        end_mark = entry.value.end_mark
+        end = self._lines[min(end_mark.line, len(self._lines) - 1)]
+        # The end of a block is where the next token starts.
+        in_block = isinstance(entry.value, yaml.CollectionNode) and not entry.value.flow_style
+        if end > start and (in_block or end_mark.column == 0):
+            end -= 1
+        lines = self._source.splitlines()[start - 1 : end]
+        while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+            lines.pop()
+        return "\n".join(lines) + "\n"
+
     def unreadable(self, node: yaml.Node | None, why: str) -> Unreadable:
         """Return the place of `node` with the reason it cannot be read."""
         return self._place(self.line(node) if node else 0, why)
@@ -187,8 +203,11 @@ class Document:
         return Unreadable(self.file, line, source_line(self._source, line), why)
 
 
-def read(app: Path, file: str, env: Environment) -> Document:
-    """Read `file`, a path below `app`; raises UnreadableError, also where there is no such file."""
+def read(app: Path, file: str, env: Environment, trim: bool = False) -> Document:
+    """Read `file`, a path below `app`; raises UnreadableError, also where there is no such file.
+
+    `env` and `trim` are as for Document.
+    """
     try:
         source = (app / file).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -196,7 +215,7 @@ def read(app: Path, file: str, env: Environment) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         why = "this is not UTF-8" if isinstance(error, ValueError) else str(error.strerror)
         raise UnreadableError([Unreadable(file, 0, "", why)]) from None
-    return Document(file, source, env)
+    return Document(file, source, env, trim)
 
 
 def _value(code: str, env: Environment, variables: dict[str, Known]) -> Known | UnknownValueError:

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-RAILS_ROOT = "/rails"
-"""Where the app lives in the image (WORKDIR of the Dockerfile Rails generates)."""
-
+from kamalstream.facts import RAILS_ROOT
 
 _ONLY_BY_RUNNING = "its value is known only by running it"
 

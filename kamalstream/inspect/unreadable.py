@@ -1,4 +1,4 @@
-"""What an inspection could not read with certainty, as the user is told it."""
+"""What an inspection could not read with certainty, or only by assuming, as the user is told."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ class Unreadable:
         """Return one line for the user: place, reason, and what stands there."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.why}" + (f" ({self.text})" if self.text else "")
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A value read as if the environment variable `variable` were unset.
+
+    `default` is what then takes its place; `file` and `line` are as in Unreadable.
+    """
+
+    file: str
+    line: int
+    variable: str
+    default: str
+
+    def __str__(self) -> str:
+        """Return one line for the user."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: read as if {self.variable} were unset, so as {self.default!r}"
 
 
 class UnreadableError(Exception):
