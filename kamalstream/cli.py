@@ -15,6 +15,7 @@ from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.commands import drill as drill_command
 from kamalstream.errors import BadInput
 
 app = typer.Typer(
@@ -56,6 +57,16 @@ def check(
             print(as_text(findings), end="\n\n")
         print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
     raise typer.Exit(0 if ok(findings) else 1)
+
+
+@app.command()
+def drill(
+    folder: AppFolder = Path(),
+    seconds: Annotated[float, typer.Option(min=2, max=600, help="how long rows are written")] = 6,
+) -> None:
+    """Prove that the backups restore: replicate, kill, lose the disk, restore, compare."""
+    proven = drill_command.run(_folder(folder), seconds, Console())
+    raise typer.Exit(0 if proven else 1)
 
 
 def _folder(folder: Path) -> Path:

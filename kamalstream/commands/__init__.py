@@ -1,0 +1,1 @@
+"""The commands of kamalstream, one module each."""
