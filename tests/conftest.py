@@ -10,6 +10,8 @@ import pytest
 
 from kamalstream import programs
 
+pytest_plugins = ["tests.fixtures_template"]
+
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "tests" / "apps"
 

@@ -1,0 +1,117 @@
+"""Copier passes over keys it does not know without a word: this says so instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier import _template, _user_data
+
+from .questions import ASKED, GOOD, QUESTIONS, SETTINGS
+
+# The answers file of every app has these keys: one may be added, none renamed.
+CONTRACT = {
+    "app_name",
+    "server_ip",
+    "domain",
+    "storage_provider",
+    "bucket",
+    "region",
+    "endpoint",
+    "databases",
+    "backup_ephemeral",
+    "litestream_version",
+    "retention",
+    "ruby_version",
+    "registry_server",
+    "registry_username",
+    "ssh_user",
+    "arch",
+    "heartbeat_url",
+}
+FACTS = {"providers", "versions", "rails_databases"}
+
+
+def test_the_questions_of_the_contract_are_all_there() -> None:
+    assert set(ASKED) >= CONTRACT
+
+
+def test_every_setting_is_one_that_copier_reads() -> None:
+    source = Path(_template.__file__).read_text("utf-8")
+    read = set(re.findall(r'config(?:_data)?(?:\.get\(|\[)\s*"_?(\w+)"', source))
+    assert "subdirectory" in read
+    assert {name.removeprefix("_") for name in SETTINGS} <= read
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_key_of_a_question_is_one_that_copier_reads(name: str) -> None:
+    read = {field.name for field in dataclasses.fields(_user_data.Question)}
+    assert set(QUESTIONS[name]) <= read - {
+        "var_name",
+        "answers",
+        "context",
+        "jinja_env",
+        "settings",
+    }
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_question_has_a_type_that_copier_knows(name: str) -> None:
+    assert QUESTIONS[name]["type"] in _user_data.CAST_STR_TO_NATIVE
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_question_that_is_asked_helps(name: str) -> None:
+    question: dict[str, Any] = ASKED[name]
+    assert question["help"].strip().endswith((".", "?", ")"))
+    assert question.get("placeholder") or question.get("default") is not None
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_answer_is_judged(name: str) -> None:
+    question: dict[str, Any] = ASKED[name]
+    if question["type"] == "bool":  # Copier takes true and false alone from a prompt
+        return
+    assert f"problem_with('{name}', {name})" in question["validator"]
+    # and once more for --data, where Copier's validators would end in a traceback
+    assert f"'{name}': {name}" in QUESTIONS["refuse_bad_data"]["default"]
+
+
+def test_bad_data_is_refused_after_the_last_question_and_before_the_first() -> None:
+    names = list(QUESTIONS)
+    assert set(ASKED) <= set(names[: names.index("refuse_bad_data")])
+    assert set(names[: names.index("refuse_unreadable_data")]) == FACTS
+
+
+def test_facts_and_derived_values_are_never_stored() -> None:
+    assert set(QUESTIONS) - set(ASKED) == FACTS | {
+        "backed_up",
+        "refuse_bad_data",
+        "refuse_unreadable_data",
+    }
+
+
+def test_every_question_has_a_good_answer_in_the_tests() -> None:
+    assert set(GOOD) == set(ASKED)
+
+
+def test_no_answer_is_a_secret() -> None:
+    assert not SETTINGS.get("_secret_questions")
+    assert not any(question.get("secret") for question in QUESTIONS.values())
+
+
+def test_hooks_run_without_a_shell() -> None:
+    commands = [task["command"] if isinstance(task, dict) else task for task in SETTINGS["_tasks"]]
+    commands += [migration["command"] for migration in SETTINGS["_migrations"]]
+    assert commands
+    assert all(
+        isinstance(command, list) and command[0] == "{{ _copier_python }}" for command in commands
+    )
+
+
+def test_an_older_copier_is_refused() -> None:
+    # `ask` is from 9.19.0; before, the questions would be asked without it.
+    assert SETTINGS["_min_copier_version"] == "9.19.0"
