@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from kamalstream.inspect.app import SERVICE, inspect_app
 from kamalstream.inspect.gemfile_lock import gemfile_lock
 from kamalstream.inspect.ruby_version import ruby_version
 from tests.conftest import requires
+from tests.sample_apps import SAMPLES
 
 LOCK = """\
 GIT
@@ -197,3 +199,33 @@ def test_a_ruby_that_is_not_certain_is_said(
     assert found.version == version
     (said,) = found.unreadable
     assert why in said.why
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_app_is_known(name: str, tmp_path: Path) -> None:
+    sample = SAMPLES[name]
+    found = inspect_app(sample.create(tmp_path))
+
+    assert sample.found_in(found) == sample.facts
+    assert [(one.file, one.line) for one in found.unreadable] == [
+        (file, line) for file, line, _ in sample.unreadable
+    ]
+    for said, (_, _, why) in zip(found.unreadable, sample.unreadable, strict=True):
+        assert why in said.why
+    assert SERVICE.fullmatch(found.app_name)
+
+
+def test_no_value_of_a_secret_is_among_the_facts(tmp_path: Path) -> None:
+    found = inspect_app(SAMPLES["deployed with Kamal"].create(tmp_path))
+    assert "dckr_very_secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("My Shop!", "my_shop"), ("shop--v2", "shop_v2"), ("-", "app"), ("über", "ber")],
+)
+def test_a_name_that_kamal_takes_is_made_of_the_folder(
+    folder: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / folder).mkdir()
+    assert inspect_app(tmp_path / folder).app_name == name
