@@ -48,13 +48,20 @@ def check(
     """Check everything that was rendered, with the real programs where they are found."""
     checked = App(_folder(folder))
     findings = check_files(checked)
+    asked: list[str] = []
     with Console(stderr=True).status("checking") as status:
-        findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
+
+        def step(name: str) -> None:
+            asked.append(name)
+            status.update(f"asking {name}")
+
+        findings += check_with_programs(checked, step)
     if format is Format.json:
         print(as_json(checked.root, findings))
     else:
         if findings:
             print(as_text(findings), end="\n\n")
+        print(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
         print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
     raise typer.Exit(0 if ok(findings) else 1)
 
