@@ -47,6 +47,6 @@ ENV.replace("RAILS_ENV" => "production")
 answers = JSON.parse($stdin.read).transform_values do |source|
   databases(source)
 rescue StandardError, ScriptError => error
-  "#{error.class}: #{error.message}"
+  "#{error.class}: #{error.message.dup.force_encoding("UTF-8").scrub}"
 end
 puts JSON.generate(answers)

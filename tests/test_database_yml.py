@@ -131,6 +131,15 @@ CASES = {
         MAIN,
         assumed=(("SUFFIX", ""),),
     ),
+    "an empty ENV default elsewhere": Case(
+        value("storage/production.sqlite3") + "  password:  <%= ENV.fetch('DB_PASSWORD', '') %>\n",
+        MAIN,
+    ),
+    "an empty ENV default first": Case(
+        value('<%= ENV.fetch("DATA_PREFIX", "") %>storage/production.sqlite3'),
+        MAIN,
+        assumed=(("DATA_PREFIX", ""),),
+    ),
     "RAILS_ENV is production": Case(
         value("storage/<%= ENV.fetch('RAILS_ENV', 'development') %>.sqlite3"), MAIN
     ),
@@ -253,7 +262,7 @@ CASES = {
         url("sqlite3://storage/production.sqlite3"), unreadable=((2, "/production.sqlite3 is out"),)
     ),
     "a URL from ENV alone": Case(
-        url('<%= ENV["DATABASE_URL"] %>'), unreadable=((1, "primary: no adapter is given"),)
+        url('<%= ENV["DATABASE_URL"] %>'), unreadable=((2, 'primary: ENV["DATABASE_URL"] has no'),)
     ),
     "a URL from ENV in quotes": Case(
         url("\"<%= ENV['DATABASE_URL'] %>\""), unreadable=((2, "has no default"),)
@@ -319,6 +328,10 @@ CASES = {
         "<% else %>\n  database: storage/y.sqlite3\n<% end %>\n",
         unreadable=((6, "code decides"), (8, "code decides"), (10, "code decides")),
     ),
+    "values from .env": Case(
+        '<% require "dotenv"; Dotenv.load(".env") %>\n' + value('<%= ENV["DB"] || "a.sqlite3" %>'),
+        unreadable=((7, "is set to a value that is not read"),),
+    ),
     "a comment that swallows what follows": Case(
         value("storage/x.sqlite3") + "<% folder = 'x' # kept %>\n  database: storage/y.sqlite3\n",
         unreadable=((7, "code decides"),),
@@ -340,6 +353,9 @@ CASES = {
         "a: &a\n  adapter: sqlite3\nproduction:\n  <<: *<%= kind %>\n", unreadable=((4, "YAML"),)
     ),
     "a tag without an end": Case("production:\n  <% if\n", unreadable=((2, "does not end"),)),
+    "a tag whose end is escaped": Case(
+        value('<%= "storage/x.sqlite3" <%%>'), unreadable=((6, "does not end"),)
+    ),
     "no production section": Case(
         "development:\n  adapter: sqlite3\n", unreadable=((0, "no production section"),)
     ),

@@ -141,6 +141,8 @@ class _Reader:
                 url = self.document.scalar(at)
                 if url.text is None:
                     without_url = url.unset
+                    if "adapter" not in settings and not self._url_variable(name):
+                        url.string()
                 else:
                     adapter, database = _from_url(url.text)
                     self._assume(url, at)

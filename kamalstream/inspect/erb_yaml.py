@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import yaml
 
@@ -88,6 +89,7 @@ class Document:
         problems: list[Unreadable] = []
         for tag in _TAG.finditer(self._source):
             plain = self._source[at : tag.start()]
+            self._refuse_open_tag(plain, line)
             out += plain
             self._lines += range(line + 1, line + 1 + plain.count("\n"))
             line += plain.count("\n")
@@ -99,25 +101,30 @@ class Document:
                 value = _value(code, env, variables)
                 shown = value.text if isinstance(value, Known) else None
                 if shown is None and not out[out.rfind("\n") + 1 :].strip():
-                    problems.append(self._place(line, "code puts whole lines here"))
-                start = len(out)
+                    problems.append(self._tag(line, tag[0], "code puts whole lines here"))
+                # An empty output stretches back over blanks, to where YAML sees a null.
+                start = len(out.rstrip(" ")) if shown == "" else len(out)
                 out += _MARK if shown is None else shown
                 self._tags.append(_Tag(start, len(out), line, value))
             elif tag["kind"] == "":
                 try:
                     # The line end that <% -%> takes away leaves blank lines, at most.
-                    assign(code.strip("-") if trim else code, env, variables)
+                    env = assign(code.strip("-") if trim else code, env, variables)
                 except UnknownValueError:
-                    problems.append(self._place(line, "code decides what the file says"))
+                    problems.append(self._tag(line, tag[0], "code decides what the file says"))
             line += tag[0].count("\n")
         if problems:
             raise UnreadableError(problems)
         rest = self._source[at:]
-        if "<%" in rest:
-            line += rest[: rest.index("<%")].count("\n")
-            raise UnreadableError([self._place(line, "this ERB tag does not end")])
+        self._refuse_open_tag(rest, line)
         self._lines += range(line + 1, line + 1 + rest.count("\n"))
         return out + rest
+
+    def _refuse_open_tag(self, text: str, line: int) -> None:
+        before, opened, _ = text.partition("<%")
+        if opened:
+            line += before.count("\n")
+            raise UnreadableError([self._place(line, "this ERB tag does not end")])
 
     def _check_shape(self, text: str) -> tuple[tuple[str, str], ...]:
         """Return what code outside values assumes; raise UnreadableError where it is unknown."""
@@ -199,6 +206,9 @@ class Document:
         """Return the line of the file, from 1, on which `node` starts."""
         return self._lines[node.start_mark.line]
 
+    def _tag(self, line: int, text: str, why: str) -> Unreadable:
+        return Unreadable(self.file, line, shorten(text, 80, placeholder=" …"), why)
+
     def _place(self, line: int, why: str) -> Unreadable:
         return Unreadable(self.file, line, source_line(self._source, line), why)
 
@@ -231,9 +241,8 @@ def _value(code: str, env: Environment, variables: dict[str, Known]) -> Known | 
 def _within(tag: _Tag, node: yaml.ScalarNode) -> bool:
     """Tell whether `tag` gave a part of the scalar `node`."""
     start, end = node.start_mark.index, node.end_mark.index
-    if tag.start == tag.end:
-        # An empty output; where it is the whole value, the null stands right after the colon.
-        return bool(start <= tag.start <= end + 1)
+    if isinstance(tag.value, Known) and tag.value.text == "":
+        return bool(start <= tag.end and tag.start <= end)
     return bool(start < tag.end and tag.start < end)
 
 

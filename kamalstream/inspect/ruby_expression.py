@@ -55,15 +55,30 @@ def evaluate(source: str, env: Environment, variables: Mapping[str, Known]) -> K
     return value
 
 
-def assign(source: str, env: Environment, variables: dict[str, Known]) -> None:
-    """Run the Ruby statements `source`, which may only assign local variables or require files.
+class _SetElsewhere(dict[str, "str | None"]):
+    """An environment in which every variable may be set, to something unknown."""
 
-    Raises UnknownValueError for anything else.
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def assign(source: str, env: Environment, variables: dict[str, Known]) -> Environment:
+    """Run the Ruby statements `source` and return the environment after them.
+
+    They may assign local variables (`variables` is changed), require files, and load .env files,
+    whose values are not read. Raises UnknownValueError for anything else.
     """
     parser = _Parser(source, env, variables)
     while not parser.at_end():
         if parser.take(r"require(_relative)?\b"):
             parser.arguments()
+        elif parser.take(r"Dotenv\.(load|overload)\b(?!!)"):
+            if parser.take(r"\(\s*\)|(?=;|\Z)") is None:
+                parser.arguments()
+            parser.env = _SetElsewhere(parser.env)
         else:
             name = parser.take(r"[a-z_]\w*(?=\s*=(?![=~>]))")
             if name is None:
@@ -71,6 +86,7 @@ def assign(source: str, env: Environment, variables: dict[str, Known]) -> None:
             parser.expect("=")
             variables[name] = parser.expression()
         parser.end_of_statement()
+    return parser.env
 
 
 class _Parser:
