@@ -306,6 +306,7 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
     *[("databases", bad, DATABASE, {}) for bad in BAD_DATABASES],
     ("databases", {"primary": DATABASE, "queue": DATABASE}, "a file of its own", {}),
     ("databases", {"my db": DATABASE}, "primary", {}),
+    ("databases", {"cache": "storage/c.db", "cable": "storage/d.db"}, DATABASE, {}),
     ("litestream_version", "0.4", "0.5", {}),
     ("retention", "7d", "168h", {}),
     ("retention", "30 days", "720h", {}),
@@ -393,7 +394,12 @@ def test_a_bad_answer_is_refused_with_a_line_that_names_it_and_shows_a_good_one(
     said = problem(question, answer, **others)
     assert shown in said
     leaves = answer.values() if isinstance(answer, dict) and answer else [answer]
-    assert any(f'"{leaf}"' in said for leaf in leaves) or "my db" in said or not answer
+    assert (
+        any(f'"{leaf}"' in said for leaf in leaves)
+        or "my db" in said
+        or "cache, cable" in said
+        or not answer
+    )
 
 
 @pytest.mark.parametrize("question", sorted({row[0] for row in REFUSED}))

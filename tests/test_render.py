@@ -1,0 +1,584 @@
+"""The rendered files, for every combination, and what the real programs say of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pytest_copie.plugin import Copie, Result
+
+from kamalstream import programs
+from kamalstream.check.dockerignore import excluded
+from kamalstream.facts import DEFAULT_DATABASES, PROVIDERS, VERSIONS
+
+from .conftest import requires
+from .fixtures_template import ANSWERS, commit, git, make_app, render
+
+SERIES = ("0.5", "0.3")
+REGISTRIES = ("localhost:5555", "ghcr.io")
+ENDPOINTS = {
+    "cloudflare_r2": "https://0123abc.r2.cloudflarestorage.com",
+    "minio": "http://minio.internal:9000",
+    "custom": "https://s3.example.com",
+}
+WRITTEN = {
+    ".copier-answers.yml",
+    ".dockerignore",
+    ".kamal/read_secrets.rb",
+    ".kamal/secrets",
+    "Dockerfile",
+    "bin/docker-entrypoint",
+    "bin/restore",
+    "config/deploy.yml",
+    "config/environments/production.rb",
+    "config/litestream.yml",
+    "docs/DEPLOYMENT.md",
+}
+# Where the backups go is said in these; no other file knows the provider.
+KNOW_THE_PROVIDER = {".copier-answers.yml", "config/litestream.yml", "docs/DEPLOYMENT.md"}
+
+
+def answers(provider: str, series: str, registry: str) -> dict[str, Any]:
+    given = {
+        "storage_provider": provider,
+        "litestream_version": series,
+        "registry_server": registry,
+    }
+    if provider in ENDPOINTS:
+        given["endpoint"] = ENDPOINTS[provider]
+    if registry == "ghcr.io":
+        given["registry_username"] = "jane"
+    return given
+
+
+def load(folder: Path, file: str) -> Any:
+    return yaml.safe_load((folder / file).read_text("utf-8"))
+
+
+def files(folder: Path) -> dict[str, str]:
+    found = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
+
+
+def run(program: str | Path | None, *arguments: str | Path, cwd: Path) -> str:
+    """Run a real program; fail with its words where it does."""
+    found = programs.find(program) if isinstance(program, str) else program
+    assert found, f"{program} is not on this machine"
+    result = subprocess.run(
+        [found, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return the folder of a combination, rendered once, without hooks. Not to be changed."""
+    done: dict[str, Path] = {}
+
+    def once(
+        provider: str = "digitalocean",
+        series: str = "0.5",
+        registry: str = REGISTRIES[0],
+        **others: Any,
+    ) -> Path:
+        given = answers(provider, series, registry) | others
+        key = repr(given)
+        if key not in done:
+            done[key] = tmp_path_factory.mktemp("rendered")
+            render(template, done[key], given, skip_tasks=True)
+        return done[key]
+
+    return once
+
+
+# --- Every combination ----------------------------------------------------------------------------
+
+
+@requires("litestream-0.5", "litestream-0.3")
+@pytest.mark.parametrize("registry", REGISTRIES)
+@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_combination(
+    template: Path,
+    rendered: Callable[..., Path],
+    tmp_path: Path,
+    provider: str,
+    series: str,
+    registry: str,
+) -> None:
+    render(template, tmp_path, answers(provider, series, registry), skip_tasks=True)
+    found = files(tmp_path)
+    assert set(found) == WRITTEN
+    for name, text in found.items():
+        assert not re.search(r"{{|{%|%}|{#", text), f"{name} has unrendered Jinja"
+        assert text.endswith("\n"), f"{name} has no final newline"
+        assert "\n\n\n" not in text, f"{name} has two empty lines"
+        assert not re.search(r"[ \t]+$", text, re.M), f"{name} has spaces at the end of a line"
+
+    # The other programs need to see one provider only (test_the_real_programs_accept).
+    reference = files(rendered("digitalocean", series, registry))
+    differ = {name for name in found if found[name] != reference[name]}
+    assert differ <= KNOW_THE_PROVIDER
+
+    listed = run(
+        programs.litestream(series), "databases", "-config", "config/litestream.yml", cwd=tmp_path
+    )
+    assert [line.split() for line in listed.splitlines()[1:]] == [
+        ["/rails/storage/production.sqlite3", "s3"],
+        ["/rails/storage/production_queue.sqlite3", "s3"],
+    ]
+
+    for database in load(tmp_path, "config/litestream.yml")["dbs"]:
+        replica = database["replica"] if series == "0.5" else database["replicas"][0]
+        preset = PROVIDERS[provider]
+        endpoint = preset.get("endpoint", ENDPOINTS.get(provider, ""))
+        endpoint = endpoint.replace("REGION", preset["region"])
+        own = preset.get("replica", {}).get(series, {})
+        keep = (
+            {"retention", "snapshot-interval", "retention-check-interval"}
+            if series == "0.3"
+            else set()
+        )
+        assert {key: value for key, value in replica.items() if key not in keep} == {
+            "type": "s3",
+            "bucket": "notes-backups",
+            "path": "notes/" + database["path"].removeprefix("/rails/storage/"),
+            "region": preset["region"],
+            **({"endpoint": endpoint} if endpoint else {}),
+            **own,
+        }
+
+
+@requires("kamal")
+@pytest.mark.parametrize("registry", REGISTRIES)
+@pytest.mark.parametrize("series", SERIES)
+def test_kamal_accepts_deploy_yml(
+    rendered: Callable[..., Path], series: str, registry: str
+) -> None:
+    folder = rendered("digitalocean", series, registry)
+    seen = yaml.unsafe_load(
+        re.sub(
+            r"^(\s*-?\s*):", r"\1", run("kamal", "config", "--version", "1", cwd=folder), flags=re.M
+        )
+    )
+    repository = "localhost:5555/notes" if registry == REGISTRIES[0] else "ghcr.io/jane/notes"
+    assert seen["hosts"] == ["203.0.113.7"]
+    assert seen["repository"] == repository
+    assert seen["volume_args"] == ["--volume", "notes_storage:/rails/storage"]
+    assert set(seen["accessories"]) == {"litestream"}
+
+
+@requires("kamal")
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"server_ip": "2001:db8::1", "ssh_user": "deploy", "arch": "arm64"},
+        {
+            "server_ip": "server.example.com",
+            "app_name": "37signals",
+            "registry_server": "docker.io",
+            "registry_username": "123",
+        },
+    ],
+    ids=["IPv6", "Docker Hub"],
+)
+def test_kamal_accepts_unusual_answers(
+    rendered: Callable[..., Path], unusual: dict[str, Any]
+) -> None:
+    folder = rendered(**unusual)
+    run("kamal", "config", "--version", "1", cwd=folder)
+    assert load(folder, "config/deploy.yml")["servers"] == {
+        "web": [unusual.get("server_ip", "203.0.113.7")]
+    }
+
+
+@requires("hadolint")
+@pytest.mark.parametrize("ruby", ["3.4.7", "3.5.0-preview1"])
+@pytest.mark.parametrize("series", SERIES)
+def test_hadolint_accepts_the_dockerfile(
+    rendered: Callable[..., Path], series: str, ruby: str
+) -> None:
+    folder = rendered(series=series, ruby_version=ruby)
+    # "info" is about style: the generator of Rails has these RUN lines too.
+    run("hadolint", "--failure-threshold", "warning", "Dockerfile", cwd=folder)
+
+
+@requires("shellcheck", "ruby")
+@pytest.mark.parametrize(
+    "databases",
+    [DEFAULT_DATABASES, {"primary": "storage/db/main-1.db"}],
+    ids=["default", "one"],
+)
+@pytest.mark.parametrize("series", SERIES)
+def test_scripts_are_sound(
+    rendered: Callable[..., Path], series: str, databases: dict[str, str]
+) -> None:
+    for registry in REGISTRIES:
+        folder = rendered(series=series, registry=registry, databases=databases)
+        for script in ("bin/docker-entrypoint", "bin/restore"):
+            run("bash", "-n", script, cwd=folder)
+            run("shellcheck", script, cwd=folder)
+            assert os.access(folder / script, os.X_OK)
+        for source in (".kamal/read_secrets.rb", "config/environments/production.rb"):
+            assert run("ruby", "-wc", source, cwd=folder) == "Syntax OK\n"
+
+
+def test_answers_in_another_order_render_the_same(rendered: Callable[..., Path]) -> None:
+    backwards = dict(reversed(DEFAULT_DATABASES.items()))
+    one, other = files(rendered()), files(rendered(databases=backwards))
+    assert {name for name in one if one[name] != other[name]} <= {".copier-answers.yml"}
+
+
+# --- Step by step ---------------------------------------------------------------------------------
+
+
+def test_12_1_the_image(rendered: Callable[..., Path]) -> None:
+    dockerfile = (rendered(ruby_version="3.4.5") / "Dockerfile").read_text("utf-8")
+    joined = re.sub(r"\\\n\s*(#.*\n\s*)?", " ", dockerfile)
+    litestream, base, build, final = re.split(r"^FROM ", joined, flags=re.M)[1:]
+    assert "ARG RUBY_VERSION=3.4.5\n" in joined
+    assert litestream.startswith(
+        f"docker.io/litestream/litestream:{VERSIONS['litestream']['0.5']} AS litestream"
+    )
+    assert base.startswith("docker.io/library/ruby:$RUBY_VERSION-slim AS base")
+    assert re.search(r"apt-get install .* libjemalloc2 libvips sqlite3", base)
+    assert '"/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2" /usr/local/lib/libjemalloc.so' in base
+    for setting in (
+        'RAILS_ENV="production"',
+        'BUNDLE_DEPLOYMENT="1"',
+        'BUNDLE_WITHOUT="development:test"',
+        'LD_PRELOAD="/usr/local/lib/libjemalloc.so"',
+    ):
+        assert setting in base
+    assert build.startswith("base AS build")
+    assert "build-essential" in build
+    assert "build-essential" not in final
+    # A volume takes the owner of the folder it is first mounted on.
+    assert re.search(r"RUN mkdir -p .*\bstorage\b", build)
+    assert "bundle exec bootsnap precompile -j 1 app/ lib/" in build
+    assert "SECRET_KEY_BASE_DUMMY=1 ./bin/rails assets:precompile" in build
+    assert final.startswith("base\n")
+    assert "groupadd --system --gid 1000 rails" in final
+    assert "useradd rails --uid 1000 --gid 1000" in final
+    assert "COPY --chown=rails:rails --from=build /rails /rails" in final
+    assert "COPY --from=litestream /usr/local/bin/litestream /usr/local/bin/litestream" in final
+    assert final.index("USER 1000:1000") < final.index("ENTRYPOINT")
+    assert 'ENTRYPOINT ["/rails/bin/docker-entrypoint"]' in final
+    assert final.rstrip().endswith('EXPOSE 80\nCMD ["./bin/thrust", "./bin/rails", "server"]')
+
+
+@pytest.fixture
+def start(rendered: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run bin/docker-entrypoint beside programs that only say how they were called (fakes)."""
+
+    def with_fakes(*command: str, litestream: int = 0, **env: str) -> tuple[int, str, str]:
+        fakes = {
+            "bin/litestream": f'echo "litestream $*" >> calls; exit {litestream}',
+            "bin/rails": 'echo "rails $*" >> calls',
+            "bin/thrust": 'echo "thrust $*" >> calls',
+        }
+        (tmp_path / "bin").mkdir()
+        for name, body in fakes.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+            (tmp_path / name).chmod(0o755)
+        result = subprocess.run(
+            [rendered() / "bin/docker-entrypoint", *command],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "LD_PRELOAD": "", **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        calls = tmp_path / "calls"
+        return result.returncode, calls.read_text() if calls.exists() else "", result.stderr
+
+    return with_fakes
+
+
+RESTORE = (
+    "litestream restore -config config/litestream.yml -if-db-not-exists -if-replica-exists /rails"
+)
+SERVER = ("./bin/thrust", "./bin/rails", "server")
+
+
+def test_12_2_the_server_starts_once_the_databases_are_there(
+    start: Callable[..., tuple[int, str, str]],
+) -> None:
+    assert start(*SERVER)[:2] == (
+        0,
+        f"{RESTORE}/storage/production.sqlite3\n{RESTORE}/storage/production_queue.sqlite3\n"
+        "rails db:prepare\nthrust ./bin/rails server\n",
+    )
+
+
+def test_12_2_the_server_does_not_start_without_its_backup(
+    start: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, calls, said = start(*SERVER, litestream=1)
+    assert code == 1
+    assert calls == f"{RESTORE}/storage/production.sqlite3\n"
+    assert "The app does not start: /rails/storage/production.sqlite3" in said
+    assert "SKIP_RESTORE" in said
+
+
+def test_12_2_the_restore_can_be_skipped(start: Callable[..., tuple[int, str, str]]) -> None:
+    assert start(*SERVER, SKIP_RESTORE="1")[:2] == (
+        0,
+        "rails db:prepare\nthrust ./bin/rails server\n",
+    )
+
+
+def test_12_2_other_commands_touch_no_database(start: Callable[..., tuple[int, str, str]]) -> None:
+    assert start("./bin/rails", "console")[:2] == (0, "rails console\n")
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
+    deploy = load(rendered(series=series), "config/deploy.yml")
+    accessory = deploy.pop("accessories")["litestream"]
+    aliases = deploy.pop("aliases")
+    assert deploy == {
+        "service": "notes",
+        "image": "notes",
+        "servers": {"web": ["203.0.113.7"]},
+        "proxy": {"ssl": True, "host": "notes.example.com"},
+        "registry": {"server": "localhost:5555"},
+        "env": {
+            "secret": [
+                "RAILS_MASTER_KEY",
+                "LITESTREAM_ACCESS_KEY_ID",
+                "LITESTREAM_SECRET_ACCESS_KEY",
+            ],
+            "clear": {"SOLID_QUEUE_IN_PUMA": True, "WEB_CONCURRENCY": 1},
+        },
+        "volumes": ["notes_storage:/rails/storage"],
+        "asset_path": "/rails/public/assets",
+        "deploy_timeout": 600,
+        "builder": {"arch": "amd64"},
+    }
+    assert accessory == {
+        "image": f"litestream/litestream:{VERSIONS['litestream'][series]}",
+        "host": "203.0.113.7",
+        "cmd": "replicate",
+        "files": ["config/litestream.yml:/etc/litestream.yml"],
+        "volumes": ["notes_storage:/rails/storage"],
+        "env": {"secret": ["LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY"]},
+        "options": {"user": "1000:1000"},
+    }
+    assert set(aliases) >= {"console", "shell", "logs", "dbc"}
+
+
+def test_12_3_a_registry_with_an_account_and_another_user(rendered: Callable[..., Path]) -> None:
+    deploy = load(rendered(registry="ghcr.io", ssh_user="deploy"), "config/deploy.yml")
+    assert deploy["image"] == "jane/notes"
+    assert deploy["registry"] == {
+        "server": "ghcr.io",
+        "username": "jane",
+        "password": ["KAMAL_REGISTRY_PASSWORD"],
+    }
+    assert deploy["ssh"] == {"user": "deploy"}
+
+
+def test_12_4_litestream_0_5(rendered: Callable[..., Path]) -> None:
+    folder = rendered(
+        retention="168h", heartbeat_url="https://hc-ping.com/x", backup_ephemeral=True
+    )
+    config = load(folder, "config/litestream.yml")
+    assert config["snapshot"] == {"interval": "24h", "retention": "168h"}
+    assert config["heartbeat-url"] == "https://hc-ping.com/x"
+    assert [db["path"] for db in config["dbs"]] == [
+        f"/rails/storage/production{suffix}.sqlite3"
+        for suffix in ("", "_cable", "_cache", "_queue")
+    ]
+
+
+def test_12_4_litestream_0_3(rendered: Callable[..., Path]) -> None:
+    config = load(rendered(series="0.3", retention="168h"), "config/litestream.yml")
+    assert set(config) == {"dbs"}
+    for database in config["dbs"]:
+        (replica,) = database["replicas"]
+        assert replica["retention"] == "168h"
+        assert replica["snapshot-interval"] == "24h"
+
+
+def test_12_4_what_is_left_out_is_named(rendered: Callable[..., Path]) -> None:
+    text = (rendered() / "config/litestream.yml").read_text("utf-8")
+    _, left_out = text.split("Left out on purpose")
+    assert "#   cable: /rails/storage/production_cable.sqlite3" in left_out
+    assert "#   cache: /rails/storage/production_cache.sqlite3" in left_out
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_12_5_no_secret_stands_in_the_secrets_file(
+    rendered: Callable[..., Path], registry: str
+) -> None:
+    text = (rendered(registry=registry) / ".kamal/secrets").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    deploy = load(rendered(registry=registry), "config/deploy.yml")
+    wanted = [*deploy["env"]["secret"], *deploy["registry"].get("password", [])]
+    assert lines == [
+        "SECRETS=$(ruby .kamal/read_secrets.rb)",
+        *(f"{name}=$(kamal secrets extract {name} $SECRETS)" for name in wanted),
+    ]
+
+
+def test_12_6_the_credentials_step_is_where_the_user_looks(rendered: Callable[..., Path]) -> None:
+    for name in ("docs/DEPLOYMENT.md", ".kamal/read_secrets.rb"):
+        text = (rendered() / name).read_text("utf-8")
+        assert "bin/rails credentials:edit" in text
+        assert re.search(r"litestream:\n\W*access_key_id: .*\n\W*secret_access_key: ", text)
+
+
+def test_12_7_dockerignore(rendered: Callable[..., Path]) -> None:
+    text = (rendered() / ".dockerignore").read_text("utf-8")
+    for path in (
+        ".git/config",
+        ".gitignore",
+        "log/production.log",
+        "tmp/cache/x",
+        "storage/production.sqlite3",
+        "storage/ab/cd/abcd",
+        "node_modules/x/y.js",
+        ".kamal/secrets",
+        ".env",
+        ".env.production",
+        "config/master.key",
+        "config/production.key",
+        "config/credentials/production.key",
+        "config/deploy.yml",
+        "config/deploy.staging.yml",
+    ):
+        assert excluded(text, path), path
+    for path in (
+        "log/.keep",
+        "tmp/.keep",
+        "tmp/pids/.keep",
+        "storage/.keep",
+        "Gemfile.lock",
+        "app/models/note.rb",
+        "config/credentials.yml.enc",
+        "config/credentials/production.yml.enc",
+        "config/litestream.yml",
+        "bin/docker-entrypoint",
+        "public/404.html",
+        "lib/storage/disk.rb",
+        "app/log/x.rb",
+    ):
+        assert not excluded(text, path), path
+
+
+SETTINGS_12_8 = (
+    "config.assume_ssl = true",
+    "config.force_ssl = true",
+    "config.active_storage.service = :local",
+    "config.active_job.queue_adapter = :solid_queue",
+    "config.cache_store = :solid_cache_store",
+)
+
+
+@pytest.mark.parametrize("app_name", ["rails_8_1", "rails_8_0"])
+def test_12_8_production_rb(
+    template: Path, sample_app: Callable[[str], Path], app_name: str
+) -> None:
+    app = sample_app(app_name)
+    render(template, app)
+    text = (app / "config/environments/production.rb").read_text("utf-8")
+    lines = [line.strip() for line in text.splitlines()]
+    assert all(lines.count(setting) == 1 for setting in SETTINGS_12_8)
+
+
+def test_12_9_the_verification_list_is_there_as_commands(rendered: Callable[..., Path]) -> None:
+    text = (rendered() / "docs/DEPLOYMENT.md").read_text("utf-8")
+    for command in (
+        "docker build -t notes .",
+        "kamal config",
+        "kamal secrets print",
+        "bin/rails credentials:edit",
+        "kamal setup",
+        "kamal deploy",
+        "kamal app logs",
+        "kamal accessory logs litestream",
+        "https://notes.example.com",
+        "kamal console",
+        "kamal logs",
+        "litestream restore -config",
+        "/var/lib/docker/volumes/notes_storage/_data/",
+    ):
+        assert command in text
+
+
+# --- Into apps that exist -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("app_name", ["rails_8_1", "rails_8_0"])
+def test_an_existing_app_gets_these_files_and_no_other_is_touched(
+    template: Path, sample_app: Callable[[str], Path], app_name: str
+) -> None:
+    app = sample_app(app_name)
+    render(template, app)
+    git(app, "add", "--all")
+    changed = set(git(app, "diff", "--cached", "--name-only").split())
+    assert changed <= WRITTEN
+    assert changed >= WRITTEN - {"config/environments/production.rb"}
+    for script in ("bin/docker-entrypoint", "bin/restore"):
+        assert stat.S_IMODE((app / script).stat().st_mode) & 0o111 == 0o111
+
+
+def test_what_the_owner_chose_survives(
+    template: Path, sample_app: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = sample_app("changed_by_hand")
+    before = (app / "config/environments/production.rb").read_bytes()
+    databases = {
+        "primary": "storage/db/atelier.sqlite3",
+        "jobs": "storage/db/jobs.sqlite3",
+        "cable": "storage/db/cable.sqlite3",
+    }
+    render(template, app, {"app_name": "atelier", "databases": databases})
+    after = (app / "config/environments/production.rb").read_bytes()
+    assert b"\n" not in after.replace(b"\r\n", b"")
+    for chosen in (
+        b'config.active_storage.service = ENV.fetch("STORAGE", "amazon").to_sym\r\n',
+        b'config.assume_ssl = ENV["DISABLE_SSL"].blank?\r\n',
+        b'config.force_ssl = true unless ENV.key?("DISABLE_SSL")\r\n',
+        b"config.cache_store = :redis_cache_store, {\r\n",
+    ):
+        assert chosen in before
+        assert chosen in after
+    assert [db["path"] for db in load(app, "config/litestream.yml")["dbs"]] == [
+        "/rails/storage/db/atelier.sqlite3",
+        "/rails/storage/db/jobs.sqlite3",
+    ]
+    said = capfd.readouterr().out
+    assert "thruster" in said  # the Dockerfile needs it, and this app's Gemfile.lock has none
+    assert "left as you wrote it" in said
+    assert "Recommended: config.force_ssl = true" in said
+
+
+def test_a_fresh_copy_through_pytest_copie(template: Path, copie: Any, tmp_path: Path) -> None:
+    app = make_app("rails_8_1", tmp_path / "app")
+    for name in WRITTEN:  # pytest-copie does not overwrite
+        (app / name).unlink(missing_ok=True)
+    fresh: Copie = copie(parent_result=Result(project_dir=app), child_tpl=template)
+    result = fresh.copy(extra_answers={**ANSWERS, "storage_provider": "aws"})
+    assert result.exit_code == 0, result.exception
+    assert result.project_dir
+    assert {name for name in WRITTEN if (result.project_dir / name).is_file()} == WRITTEN
+    assert result.answers["endpoint"] == ""
+    assert (result.project_dir / "bin/restore").stat().st_mode & 0o111
+
+
+def test_copying_twice_changes_nothing(template: Path, sample_app: Callable[[str], Path]) -> None:
+    app = sample_app("rails_8_1")
+    render(template, app)
+    commit(app, "Deployable")
+    render(template, app)
+    assert git(app, "status", "--short") == ""
