@@ -35,7 +35,7 @@ def databases(source)
   configurations = ActiveRecord::DatabaseConfigurations.new(loaded)
   configurations.configs_for(env_name: "production", include_replicas: true).to_h do |config|
     hash = config.configuration_hash
-    database = hash[:database].to_s
+    database = hash[:database].to_s.dup.force_encoding("UTF-8").scrub
     # ActiveRecord::ConnectionAdapters::SQLite3Adapter
     plain = hash[:adapter] == "sqlite3" && !["", ":memory:"].include?(database) && !database.start_with?("file:")
     database = File.expand_path(database, Rails.root) if plain

@@ -162,6 +162,10 @@ CASES = {
         + value('<%= folder + "/production.sqlite3" %>'),
         MAIN,
     ),
+    "a variable for something else": Case(
+        "<% pool_size=8 %>\n" + value("storage/production.sqlite3") + "  pool: <%= pool_size %>\n",
+        MAIN,
+    ),
     "an ERB comment": Case(
         "<%# if this were code, it would matter %>\n" + value("storage/production.sqlite3"), MAIN
     ),
@@ -487,6 +491,13 @@ def test_another_file_in_its_place_is_said(tmp_path: Path) -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     (said,) = production_databases(tmp_path).unreadable
     assert str(said) == "config/database.yml: there is no such file"
+
+
+def test_an_example_beside_a_missing_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/database.yml.sample").write_text(RAILS_8)
+    (said,) = production_databases(tmp_path).unreadable
+    assert said.why == "there is no such file, only database.yml.sample beside it"
 
 
 def test_a_file_that_is_not_text_is_said(tmp_path: Path) -> None:

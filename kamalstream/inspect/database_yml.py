@@ -50,6 +50,8 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
     something unknown); all others are taken as unset, and `assumed` says where that decided.
     Never raises for what the file says: what is not certain is in `unreadable`.
     """
+    if not (app / FILE).exists():
+        return Databases(unreadable=(Unreadable(FILE, 0, "", _missing(app)),))
     moved = _moved(app)
     if moved:
         return Databases(unreadable=moved)
@@ -60,6 +62,12 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
         return Databases(unreadable=error.unreadable)
     except RecursionError:
         return Databases(unreadable=(Unreadable(FILE, 0, "", "a part of it contains itself"),))
+
+
+def _missing(app: Path) -> str:
+    examples = sorted(file.name for file in (app / "config").glob("database*.yml*"))
+    beside = f", only {', '.join(examples)} beside it" if examples else ""
+    return f"there is no such file{beside}"
 
 
 def _moved(app: Path) -> tuple[Unreadable, ...]:

@@ -84,7 +84,11 @@ def assign(source: str, env: Environment, variables: dict[str, Known]) -> Enviro
             if name is None:
                 raise UnknownValueError("what it does is known only by running it")
             parser.expect("=")
-            variables[name] = parser.expression()
+            if parser.take(r"\d+(?=\s*(?:[;\n]|\Z))"):
+                # Numbers are for pools and timeouts; what is made of one is not known.
+                variables.pop(name, None)
+            else:
+                variables[name] = parser.expression()
         parser.end_of_statement()
     return parser.env
 

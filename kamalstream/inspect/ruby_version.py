@@ -13,9 +13,7 @@ from kamalstream.inspect.gemfile_lock import GemfileLock
 from kamalstream.inspect.unreadable import Unreadable
 from kamalstream.inspect.version_files import Stated, managers, own_file
 
-_VERSION = re.compile(
-    r"(?:ruby[- ])?(\d+\.\d+(?:\.\d+)?(?:-?(?:preview|rc)\d+)?)(?:p\d+)?(?:@\S+)?"
-)
+_VERSION = re.compile(r"(?:ruby[- ])?(\d+(?:\.\d+){0,2}(?:-?(?:preview|rc)\d+)?)(?:p\d+)?(?:@\S+)?")
 _OTHER = re.compile(r"jruby|truffleruby|mruby|rbx|rubinius")
 
 
