@@ -16,7 +16,8 @@ INDIRECT = {
     *("tap", "then", "with_options", "yield_self"),
 }
 # Directly in the block, these make what comes after them conditional.
-JUMPS = {"break", "else", "ensure", "next", "rescue", "return"}
+JUMPS = {"break", "next", "return"}
+CLAUSES = {"else", "ensure", "rescue"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class ConfigureBlock:
     """The one configure block of a file.
 
     Takes the source and the names of the settings to look for, such as `active_job.queue_adapter`.
-    Raises UnsureError where there is no such block or more than one, and where the settings may be set
-    in a way that cannot be followed.
+    Raises UnsureError where there is no such block or more than one, and where the settings may be
+    set in a way that cannot be followed.
     """
 
     def __init__(self, source: Source, names: Sequence[str]) -> None:
@@ -132,7 +133,8 @@ class ConfigureBlock:
             raise UnsureError(f"line {self.last_line + 1}: something follows the end of the block")
         for index in range(frame.opener + 1, frame.closer):
             token = source.tokens[index]
-            if token.frame is frame and source.word(index) in JUMPS:
+            word = source.word(index) if token.frame is frame else ""
+            if word in JUMPS or (word in CLAUSES and token.first):
                 raise UnsureError(
                     f"line {source.line(token.start) + 1}: {token} in the configure block"
                 )
@@ -202,8 +204,8 @@ class ConfigureBlock:
             rest = range(after, after + len(source.rest_of_statement(after)))
             return "set together with others" if any(map(self._assigns, rest)) else None
         if not self._assigns(after):
-            operator = following.text + str(source.tokens[after + 1])
-            is_operator = re.fullmatch(r"(\|\||&&)=|[-+*/|&^%]=.*", operator)
+            operator = "".join(map(str, source.tokens[after : after + 2]))
+            is_operator = re.match(r"(\|\||&&)=|[-+*/|&^%]=", operator)
             return "set only on top of what is set before" if is_operator else None
         if token.frame is not None and token.frame is not self.frame:
             return "set inside another block"

@@ -195,7 +195,7 @@ def _replace(target: Path, content: bytes) -> None:
 
 
 def _decode(source: bytes) -> str:
-    """Return the text, byte order mark and line ends as they are; raise UnsureError for odd ones."""
+    """Return the text, line ends and byte order mark as they are; refuse what Ruby may not run."""
     try:
         text = source.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -205,6 +205,10 @@ def _decode(source: bytes) -> str:
     if odd:
         line = text.count("\n", 0, odd.start()) + 1
         raise UnsureError(f"line {line} holds the control character {odd.group()!r}")
+    conflict = re.search(r"^(<{7}|>{7})( |\r?$)", text, re.MULTILINE)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise UnsureError(f"line {line} is the mark of an unsolved conflict")
     for comment in text.split("\n", 2)[:2]:
         encoding = re.match(r"\ufeff?\s*#.*?coding[:=]\s*([\w.-]+)", comment)
         if encoding and encoding.group(1).lower() not in {"utf-8", "us-ascii", "ascii"}:

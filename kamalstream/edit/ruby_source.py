@@ -250,8 +250,8 @@ class Source:
 
     def _continued(self, previous: Token | None, index: int) -> bool:
         """Whether the statement goes on over the line end before token `index`."""
-        following = self.tokens[index].text
-        if following in CONTINUING or (following == "&" and self.tokens[index + 1].text == "."):
+        following = "".join(map(str, self.tokens[index : index + 2]))
+        if self.tokens[index].text in CONTINUING or following == "&.":
             return True
         if previous is None or previous.text in {")", "]", "}", ";"}:
             return False
@@ -290,11 +290,14 @@ class Source:
 
     def _refuse_endless(self, index: int) -> None:
         """A method without `end` (`def name = value`) cannot be told from a default value."""
+        line = self.line(self.tokens[index].start)
+        depth = 0
         for token in self.tokens[index + 1 :]:
-            if self.line(token.start) != self.line(self.tokens[index].start) or token.text == ";":
+            if self.line(token.start) != line or token.text == ";":
                 return
-            if token.text == "=":
-                raise UnsureError(f"line {self.line(token.start) + 1}: def with = on the same line")
+            depth += (token.text == "(") - (token.text == ")")
+            if token.text == "=" and not depth:
+                raise UnsureError(f"line {line + 1}: def with = on the same line")
 
     def _is_block(self, index: int) -> bool:
         """Whether the brace at `index` opens a block rather than a hash."""
