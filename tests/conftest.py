@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ APPS = ROOT / "tests" / "apps"
 
 # Behind `KAMALSTREAM_REQUIRE=ruby,docker,sshd` a missing program fails the test that needs it.
 REQUIRED = {name for name in os.environ.get("KAMALSTREAM_REQUIRE", "").split(",") if name}
-SYSTEM = {"docker": "dockerd", "sshd": "sshd"}
+SYSTEM = {"docker": "dockerd"}
+# Ruby libraries that serve as oracles: what to require, and they are required where ruby is.
+RUBY_LIBRARIES = {"activesupport": "active_support", "activerecord": "active_record"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
 
 
+@cache
 def available(name: str) -> bool:
+    if name in RUBY_LIBRARIES:
+        command = ["ruby", "-r", RUBY_LIBRARIES[name], "-e", ""]
+        return available("ruby") and not subprocess.run(command, capture_output=True).returncode
     if name.startswith("litestream-"):
         return programs.litestream(name.removeprefix("litestream-")) is not None
     return programs.find(SYSTEM.get(name, name)) is not None
@@ -37,7 +45,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("requires"):
         for name in mark.args:
             if not available(name):
-                if name in REQUIRED:
+                if name in REQUIRED or (name in RUBY_LIBRARIES and "ruby" in REQUIRED):
                     pytest.fail(f"{name} is required here (KAMALSTREAM_REQUIRE) and is missing")
                 pytest.skip(f"needs {name}, which this machine does not have")
 

@@ -4,11 +4,7 @@ require "erb"
 require "json"
 require "pathname"
 require "yaml"
-begin
-  require "active_record"
-rescue LoadError
-  exit 77
-end
+require "active_record"
 require "active_record/database_configurations"
 require "active_support/core_ext/hash"
 

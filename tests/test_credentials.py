@@ -250,7 +250,7 @@ EDITS = {
 }
 
 
-@requires("ruby")
+@requires("activesupport")
 @pytest.mark.parametrize("name", EDITS)
 def test_the_keys_are_added_and_every_other_byte_stays(app: Path, rails: Rails, name: str) -> None:
     before, after = EDITS[name]
@@ -336,7 +336,7 @@ def test_what_cannot_be_edited_with_certainty_is_refused_with_the_lines_to_paste
 # Values and documents, by Rails
 
 
-@requires("ruby")
+@requires("activesupport")
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_value_comes_back_as_it_was(
@@ -361,7 +361,7 @@ DOCUMENT = st.dictionaries(NAME.filter(lambda name: name != "litestream"), TREE,
 BELOW = st.none() | st.dictionaries(NAME.filter(lambda n: n != "access_key_id"), TREE, max_size=3)
 
 
-@requires("ruby")
+@requires("activesupport")
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     document=DOCUMENT,
@@ -405,7 +405,7 @@ def is_insertion(before: bytes, after: bytes) -> bool:
     return any(after[:at] + after[at + size :] == before for at in range(len(before) + 1))
 
 
-@requires("ruby")
+@requires("activesupport")
 @pytest.mark.parametrize("encoding", ["BINARY", "UTF-8", "US-ASCII"])
 def test_texts_of_every_length_pass_between_rails_and_us(
     app: Path, rails: Rails, encoding: str
@@ -418,14 +418,14 @@ def test_texts_of_every_length_pass_between_rails_and_us(
         assert rails.text(app) == text
 
 
-@requires("ruby")
+@requires("activesupport")
 @pytest.mark.parametrize("dump", [{"a": HIDDEN}, [HIDDEN], 12])
 def test_something_else_than_a_text_is_refused(app: Path, rails: Rails, dump: object) -> None:
     rails.ask(app, SHARED, "config/master.key", dump=dump)
     assert "holds something else than a text that Rails wrote" in refusal(app)
 
 
-@requires("ruby")
+@requires("activesupport")
 @pytest.mark.parametrize(("text", "encoding"), [("a: é\n", "ISO-8859-1"), ("a: あ\n", "Shift_JIS")])
 def test_a_text_in_another_encoding_is_refused(
     app: Path, rails: Rails, text: str, encoding: str
@@ -440,7 +440,7 @@ def test_a_text_in_another_encoding_is_refused(
 # Which file, which key
 
 
-@requires("ruby")
+@requires("activesupport")
 def test_the_credentials_of_production_come_first(app: Path, rails: Rails) -> None:
     (app / "config/credentials/production.key").write_text(f"{OTHER_KEY}\n")
     encrypt(app, "a: 1\n")
@@ -523,7 +523,7 @@ def test_a_final_newline_after_the_encrypted_text_does_no_harm(app: Path) -> Non
     assert store(app, ID, SECRET).changed
 
 
-@requires("ruby")
+@requires("activesupport")
 def test_a_master_key_without_credentials_gets_them(app: Path, rails: Rails) -> None:
     assert presence(app) == Presence(frozenset())
     assert store(app, ID, SECRET) == Stored(Path(SHARED), changed=True)
