@@ -149,7 +149,7 @@ class ScratchS3:
                 left.unlink(missing_ok=True)
 
     def create_bucket(self, name: str) -> None:
-        """Make the bucket `name` and the room for its first objects.
+        """Make the bucket `name`, and room for its first objects, unless it is there.
 
         S3 refuses names of fewer than 3 characters; so does this server, as NoSuchBucket.
 
@@ -163,7 +163,10 @@ class ScratchS3:
             ("PUT", room, b"-"),
             ("DELETE", room, None),
         ):
-            if (status := _status(method, url, data)) >= 400:
+            status = _status(method, url, data)
+            if status == 409:
+                return  # it is there
+            if status >= 400:
                 raise BadInput(f"The scratch S3 server cannot make bucket {name}: HTTP {status}")
 
     def holds(self, bucket: str, prefix: str) -> bool:
