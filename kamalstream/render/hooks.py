@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kamalstream.check import check_files
 from kamalstream.check.app import PRODUCTION_RB, App
-from kamalstream.check.finding import as_text, summary
+from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.check.image import EXECUTABLES
 from kamalstream.edit.production_rb import edit_file
 from kamalstream.edit.wanted import wanted_settings
@@ -48,7 +48,7 @@ def after_update(app: Path) -> int:
     return _unharmed(lambda: _report(app))
 
 
-def _unharmed(work: Callable[[], None]) -> int:
+def _unharmed(work: Callable[[], object]) -> int:
     """Do `work`; a failure in it is said, and does not undo what Copier wrote."""
     try:
         work()
@@ -73,12 +73,13 @@ def _finish_copy(app: Path) -> None:
     outcome = edit_file(app / PRODUCTION_RB, wanted_settings(app))
     for change in outcome.changed:
         print(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after.strip()}")
-    _report(app)
+    if not _report(app):
+        print("\nMend the errors above before you deploy.")
     print(_NEXT)
 
 
-def _report(app: Path) -> None:
-    """Print what the fast checks find."""
+def _report(app: Path) -> bool:
+    """Print what the fast checks find; return whether none of it is an error."""
     checked = App(app)
     findings = check_files(checked)
     to_mend = [finding for finding in findings if finding.fix]
@@ -91,6 +92,7 @@ def _report(app: Path) -> None:
     print(
         "\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too."
     )
+    return ok(findings)
 
 
 def _checked(app: App) -> str:
