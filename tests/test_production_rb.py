@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kamalstream.edit.production_rb import (
@@ -544,7 +544,10 @@ def production_rb(draw: st.DrawFn) -> bytes:
 
 @requires("ruby")
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.generate],  # 25 files at a time shrink too slowly to be worth it
 )
 @given(sources=st.lists(production_rb(), min_size=25, max_size=25), x=st.booleans())
 def test_ruby_sees_only_the_intended_settings_differ(

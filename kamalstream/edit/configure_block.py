@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pygments.token import Name, Operator
 
-from kamalstream.edit.ruby_source import MODIFIERS, Frame, Source, Token, UnsureError
+from kamalstream.edit.ruby_source import MODIFIERS, Frame, Source, Token, UnsureError, is_kind
 
 # Called on `config`, these set things without an assignment that can be read.
 INDIRECT = {
@@ -142,7 +142,7 @@ class ConfigureBlock:
     def _assignments(self, names: Sequence[str]) -> Iterator[Assignment]:
         source = self.source
         for index, token in enumerate(source.tokens):
-            if token.kind not in Name or self._is_inside_chain(index):
+            if not is_kind(token.kind, Name) or self._is_inside_chain(index):
                 continue
             chain, after = source.chain(index)
             path = _below_config(chain)
@@ -162,7 +162,7 @@ class ConfigureBlock:
         before = self.source.tokens[max(index - 2, 0) : index]
         if not before or before[-1].text not in {".", "::"}:
             return False
-        return before[-1].text == "." or (not before[-1].first and before[0].kind in Name)
+        return before[-1].text == "." or (not before[-1].first and is_kind(before[0].kind, Name))
 
     def _is_parameter(self, frame: Frame | None) -> bool:
         """Whether `config` inside `frame` is the parameter of some other block."""
@@ -189,7 +189,7 @@ class ConfigureBlock:
         if not 0 < index < len(tokens) - 1 or tokens[index].text != "=" or tokens[index].is_string:
             return False
         before, after = tokens[index - 1], tokens[index + 1]
-        attached = before.kind in Operator and before.end == tokens[index].start
+        attached = is_kind(before.kind, Operator) and before.end == tokens[index].start
         arrow = after.text == ">" and tokens[index].end == after.start
         return not arrow and (not attached or before.text == "]")
 

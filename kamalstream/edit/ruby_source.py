@@ -26,6 +26,11 @@ CONTINUING = {".", "&&", "||", "and", "or"}
 MODIFIERS = CONDITIONS | {"rescue", "and", "or"}
 
 
+def is_kind(kind: TokenType, of: TokenType) -> bool:
+    """Whether a Pygments token type is `of` or one below it."""
+    return kind[: len(of)] == of
+
+
 class UnsureError(Exception):
     """The source cannot be read with certainty; the text says why, for the user."""
 
@@ -60,7 +65,7 @@ class Token:
     @property
     def is_string(self) -> bool:
         """Whether the token is part of a string, symbol or regular expression."""
-        return self.kind in String and self.kind not in String.Interpol
+        return is_kind(self.kind, String) and not is_kind(self.kind, String.Interpol)
 
     def __str__(self) -> str:
         """Return the token as it stands in the source."""
@@ -141,7 +146,7 @@ class Source:
         token = self.tokens[index]
         if token.kind is Operator.Word:
             return token.text
-        if token.kind not in Keyword or token.kind in Keyword.Pseudo:
+        if not is_kind(token.kind, Keyword) or is_kind(token.kind, Keyword.Pseudo):
             return ""
         after = self.tokens[index + 1] if index + 1 < len(self.tokens) else None
         if after is not None and after.text == ":" and after.start == token.end:
@@ -155,12 +160,12 @@ class Source:
             if not value:
                 continue
             line = self.line(start)
-            if kind in Error:
+            if is_kind(kind, Error):
                 raise UnsureError(f"line {line + 1} cannot be read: {value.strip()!r}")
-            if kind in Comment:
+            if is_kind(kind, Comment):
                 self._comment(start, kind, value)
                 broken = broken or kind is not Comment.Single
-            elif value.isspace() and kind not in String:
+            elif value.isspace() and not is_kind(kind, String):
                 broken = broken or "\n" in value
             elif kind in (String.Heredoc, String.Delimiter) and value.endswith("\n"):
                 if kind is String.Delimiter and value[:-1] != value.rstrip():
@@ -184,7 +189,7 @@ class Source:
         last = value.rsplit("\n", 1)[-1]
         if kind is Comment.Multiline:
             self._covered.update(range(line, line + value.count("\n") + 1))
-            certain = start in self.starts and re.match(r"=end(\s|\Z)", last)
+            certain = start in self.starts and re.match(r"=end(\s|\Z)", last) is not None
         else:
             self._covered.update(range(line, len(self.starts)))
             certain = value.startswith("\n") or (
@@ -198,9 +203,9 @@ class Source:
     def _quoted(self, line: int, kind: TokenType, value: str) -> None:
         """Refuse what Pygments gets wrong: it then takes code for a string, to the next quote."""
         previous = self.tokens[-1] if self.tokens else None
-        if kind in String and "\n" in value and (kind is String.Regex or "config" in value):
+        if is_kind(kind, String) and "\n" in value and (kind is String.Regex or "config" in value):
             raise UnsureError(f"line {line + 1}: a string over several lines that looks like code")
-        if kind in String.Interpol and previous and previous.kind is String.Single:
+        if is_kind(kind, String.Interpol) and previous and previous.kind is String.Single:
             raise UnsureError(f"line {line + 1}: #{{ in single quotes")
 
     def _nest(self) -> None:
@@ -213,7 +218,7 @@ class Source:
                 token.frame = params
                 if token.text == "|" and index > params.opener + 1:
                     params, first = None, True
-                elif token.kind in Name:
+                elif is_kind(token.kind, Name):
                     params.names.add(token.text)
                 continue
             if index in self._breaks and (frame is None or frame.statements):
@@ -255,11 +260,11 @@ class Source:
             return True
         if previous is None or previous.text in {")", "]", "}", ";"}:
             return False
-        return previous.kind in Punctuation or previous.kind in Operator
+        return is_kind(previous.kind, Punctuation) or is_kind(previous.kind, Operator)
 
     def _closes(self, frame: Frame, index: int) -> bool:
         token, opener = self.tokens[index], self.tokens[frame.opener].text
-        if token.text in OPENERS.values() and token.kind not in Name:
+        if token.text in OPENERS.values() and not is_kind(token.kind, Name):
             if OPENERS.get(opener) != token.text:
                 raise UnsureError(f"line {self.line(token.start) + 1}: {token} closes nothing")
             return True
@@ -271,7 +276,7 @@ class Source:
 
     def _opens(self, index: int) -> bool:
         token, word = self.tokens[index], self.word(index)
-        if token.text in OPENERS and token.kind not in Name:
+        if token.text in OPENERS and not is_kind(token.kind, Name):
             return True
         if token.text in OPENERS.values() or word == "end":
             raise UnsureError(f"line {self.line(token.start) + 1}: {token} closes nothing")
@@ -282,8 +287,8 @@ class Source:
             if previous.text in {")", "]", "}"} or previous.is_string:
                 return False
             return (
-                previous.kind in Operator
-                or previous.kind in Punctuation
+                is_kind(previous.kind, Operator)
+                or is_kind(previous.kind, Punctuation)
                 or self.word(index - 1) in BEFORE_EXPRESSION
             )
         return word in CONDITIONS or word in ALWAYS_BLOCKS or word == "do"
@@ -303,9 +308,9 @@ class Source:
         """Whether the brace at `index` opens a block rather than a hash."""
         if index == 0 or self.tokens[index].text != "{":
             return False
-        if self.tokens[index].kind in String:
+        if is_kind(self.tokens[index].kind, String):
             return False
         before = self.tokens[index - 1]
         if before.text == ">" and self.tokens[index - 2].text == "-":
             return True
-        return before.text == ")" or (before.kind in Name and not self.tokens[index].first)
+        return before.text == ")" or (is_kind(before.kind, Name) and not self.tokens[index].first)
