@@ -220,6 +220,11 @@ MISTAKES = {
         "config/environments/production.rb",
         (r"config\.force_ssl = true", 'config.force_ssl = ENV["SSL"] != "no"'),
     ),
+    "a queue database that Solid Queue is not told of": (
+        "production.queue-database",
+        "config/environments/production.rb",
+        (r"^ *config\.solid_queue\.connects_to.*\n", ""),
+    ),
     "a production.rb that is cut off": (
         "production.unsure",
         "config/environments/production.rb",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kamalstream.check.app import PRODUCTION_RB, App
 from kamalstream.check.finding import Finding
 from kamalstream.edit.production_rb import ASSUME_SSL, FORCE_SSL, edit
 from kamalstream.edit.wanted import wanted_settings
+from kamalstream.inspect.destination import RAILS_MARKER as APPLICATION_RB
 
 
 def check(app: App) -> Iterator[Finding]:
@@ -44,4 +46,22 @@ def check(app: App) -> Iterator[Finding]:
             left.line,
             f"left as you wrote it ({left.why}): {left.stands}",
             f"Recommended: {left.write}",
+        )
+    yield from _queue_database(app)
+
+
+def _queue_database(app: App) -> Iterator[Finding]:
+    """Solid Queue looks for its tables in the primary database unless it is told otherwise."""
+    if "solid_queue" not in app.lockfile.gems or "queue" not in app.opened.sqlite:
+        return
+    told = re.compile(r"^\s*config\.solid_queue\.connects_to\b", re.MULTILINE)
+    if not any(told.search(app.text(file) or "") for file in (PRODUCTION_RB, APPLICATION_RB)):
+        yield Finding(
+            "production.queue-database",
+            "warning",
+            PRODUCTION_RB,
+            app.line_of(PRODUCTION_RB, r"queue_adapter"),
+            "production has a queue database, but Solid Queue is not told to use it: it looks for "
+            "its tables in the primary one",
+            "Write: config.solid_queue.connects_to = { database: { writing: :queue } }",
         )
