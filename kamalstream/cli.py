@@ -16,6 +16,7 @@ from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import drill as drill_command
+from kamalstream.commands import init as init_command
 from kamalstream.errors import BadInput
 
 app = typer.Typer(
@@ -38,6 +39,19 @@ class Format(str, Enum):
 @app.callback()
 def _root() -> None:
     """Keep `kamalstream COMMAND` the form even where there is one command."""
+
+
+@app.command()
+def init(
+    folder: AppFolder = Path(),
+    data_file: Annotated[Path | None, typer.Option(help="answers, as a YAML file")] = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="ask no questions")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+) -> None:
+    """Adopt an app: read it, ask what it does not say, show the changes, write, check."""
+    options = init_command.Options(data_file, defaults, yes, dry_run)
+    raise typer.Exit(init_command.run(_folder(folder), options, Console()))
 
 
 @app.command()

@@ -1,0 +1,96 @@
+"""What an app itself answers: the defaults that the questions are asked with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kamalstream import facts
+from kamalstream.errors import BadInput
+from kamalstream.inspect.app import AppFacts
+
+# What Rails' generator and Kamal's `init` write where a value belongs.
+_PLACEHOLDERS = {"192.168.0.1", "app.example.com", "your-user", "your-username", "my-user"}
+_LITESTREAM_YML = "config/litestream.yml"
+
+
+def detected(app: AppFacts) -> dict[str, Any]:
+    """Return answers that the app gives: key of copier.yml → value.
+
+    What the app does not say, or says as a placeholder, is left out.
+    """
+    found: dict[str, Any] = {"app_name": app.app_name, **_backups(app.path)}
+    databases = _one_name_a_file(app.databases.sqlite)
+    if databases:
+        found["databases"] = databases
+    if app.ruby.version:
+        found["ruby_version"] = app.ruby.version
+    if app.deploy:
+        web = app.deploy.hosts.get("web") or next(iter(app.deploy.hosts.values()), ())
+        found.update(
+            server_ip=web[0] if web else None,
+            domain=app.deploy.proxy_hosts[0] if app.deploy.proxy_hosts else None,
+            ssh_user=app.deploy.ssh_user,
+            arch=app.deploy.builder_arch[0] if len(app.deploy.builder_arch) == 1 else None,
+            registry_username=app.deploy.registry_username,
+        )
+        if app.deploy.registry_server:
+            found["registry_server"] = app.deploy.registry_server
+        elif found["registry_username"] not in {None, *_PLACEHOLDERS}:
+            # Kamal::Configuration::Registry: no server is Docker Hub.
+            found["registry_server"] = "docker.io"
+    return {k: v for k, v in found.items() if v is not None and str(v) not in _PLACEHOLDERS}
+
+
+def refuse_what_cannot_be_asked(app: AppFacts) -> None:
+    """Raise BadInput for production databases that do not survive a deploy where they are."""
+    outside = {n: p for n, p in app.databases.sqlite.items() if not p.startswith("storage/")}
+    if outside:
+        listed = ", ".join(f"{path} ({name})" for name, path in outside.items())
+        raise BadInput(
+            f"config/database.yml opens {listed} in production: only storage/ outlives a deploy.\n"
+            "Move such a file below storage/ and write its new path there, then run this again. "
+            "(Or give `databases` in a --data-file.)"
+        )
+
+
+def unreadable_databases(app: AppFacts) -> list[str]:
+    """Return a line for each place because of which the production databases are not certain."""
+    return [str(place) for place in app.databases.unreadable]
+
+
+def _one_name_a_file(databases: dict[str, str]) -> dict[str, str]:
+    """Leave out names that open a file which an earlier one opens already."""
+    return {
+        name: path
+        for index, (name, path) in enumerate(databases.items())
+        if path not in list(databases.values())[:index]
+    }
+
+
+def _backups(app: Path) -> dict[str, Any]:
+    """Read where an existing config/litestream.yml replicates to, so far as it stands there."""
+    try:
+        loaded = yaml.safe_load((app / _LITESTREAM_YML).read_text("utf-8"))
+        first = loaded["dbs"][0]
+        replica = first["replica"] if "replica" in first else first["replicas"][0]
+        said = {key: replica[key] for key in ("bucket", "region", "endpoint") if key in replica}
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return {}
+    known = {k: v for k, v in said.items() if isinstance(v, str) and not set(v) & set("$<")}
+    return {**known, **_provider(known.get("endpoint", ""), known.get("region", ""))}
+
+
+def _provider(endpoint: str, region: str) -> dict[str, str]:
+    if not endpoint:
+        return {}
+    for name, provider in facts.PROVIDERS.items():
+        derived = str(provider.get("endpoint", "")).replace("REGION", region)
+        if derived and derived == endpoint.rstrip("/"):
+            return {"storage_provider": name, "endpoint": derived}
+        suffix = str(provider.get("example", "")).partition("ACCOUNT_ID")[2]
+        if suffix and endpoint.rstrip("/").endswith(suffix):
+            return {"storage_provider": name, "endpoint": endpoint.rstrip("/")}
+    return {"storage_provider": "custom"}

@@ -1,0 +1,176 @@
+"""`kamalstream init`: from an app that nobody here has seen to one that can be deployed."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import questionary
+from rich.console import Console
+from rich.markup import escape
+
+from kamalstream.ask import data_file
+from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle
+from kamalstream.ask.detected import detected, refuse_what_cannot_be_asked, unreadable_databases
+from kamalstream.ask.review import review
+from kamalstream.check import check_files
+from kamalstream.check.app import App
+from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.check.real_programs import check_with_programs
+from kamalstream.edit.credentials import NAMES, presence
+from kamalstream.errors import BadInput
+from kamalstream.inspect.app import AppFacts, inspect_app
+from kamalstream.inspect.destination import refusal
+from kamalstream.render.apply import apply, refuse_unwritable
+from kamalstream.render.plan import Plan, plan
+from kamalstream.render.rendering import Asking, RefusedAnswers, render
+from kamalstream.render.show import show
+from kamalstream.render.source import Source, questions, template_source
+
+_NO_TERMINAL = (
+    "there is no terminal to ask on. Give the answers in a file, and say that nothing is asked:\n"
+    "kamalstream init --defaults --data-file answers.yml (add --dry-run to see what would change)"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was called with; see `kamalstream init --help`."""
+
+    data_file: Path | None = None
+    defaults: bool = False
+    yes: bool = False
+    dry_run: bool = False
+
+
+def run(folder: Path, options: Options, console: Console) -> int:
+    """Adopt the app in `folder`; return the exit code. Raises BadInput, with nothing written."""
+    talks = sys.stdin.isatty() and sys.stdout.isatty()
+    if not talks and not (options.defaults or options.yes):
+        raise BadInput(_NO_TERMINAL)
+    problem = refusal(folder)
+    if problem:
+        raise BadInput(problem)
+    if not options.dry_run:
+        refuse_unwritable(folder)
+    given = data_file.read(options.data_file, questions()) if options.data_file else {}
+    source = template_source()
+    quietly = options.defaults or not talks
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+        planned = _plan(source, folder, Path(scratch), given, quietly, console)
+        show(planned, console)
+        if options.dry_run or not planned.changes:
+            return 0
+        if talks and not options.yes and not _confirmed():
+            console.print("Nothing was changed.")
+            return 0
+        kept = apply(planned, datetime.now())
+    console.print(f"[green]Written:[/] {len(planned.changes)} files.", end=" ")
+    if kept:
+        console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", end="")
+    console.print("\n")
+    fine = _check(folder, console)
+    console.print(_next_steps(folder), soft_wrap=True)
+    return 0 if fine else 1
+
+
+def _plan(
+    source: Source, app: Path, scratch: Path, given: dict[str, Any], quietly: bool, console: Console
+) -> Plan:
+    """Find the answers, asking unless `quietly`, and render beside the app with them."""
+    with console.status("reading the app"):
+        facts = inspect_app(app)
+        known = _known(facts, given)
+        uncertain = [] if "databases" in given else unreadable_databases(facts)
+        if "databases" not in given:
+            refuse_what_cannot_be_asked(facts)
+        if uncertain and quietly:
+            raise BadInput(_unreadable(uncertain, facts))
+        settle(source, scratch / app.name, known, quietly)
+    _say_what_was_read(facts, known, console)
+    asking = Asking(known.given, known.offered, ["databases"] if uncertain else (), quietly)
+    rendered = scratch / "asked" / app.name
+    answers = render(source, rendered, asking)
+    for turn in range(1000):
+        name = None if quietly else review(answers, console.width)
+        if name is None:
+            break
+        again = scratch / f"again{turn}" / app.name
+        try:
+            answers = render(source, again, changed(answers, name))
+            rendered = again
+        except RefusedAnswers as refused:
+            console.print(f"[yellow]{escape(str(refused))}[/]", soft_wrap=True)
+    return plan(app, rendered)
+
+
+def _known(facts: AppFacts, given: dict[str, Any]) -> Known:
+    found, before = detected(facts), earlier(facts.path)
+    if not facts.databases.unreadable:
+        before.pop("databases", None)
+    # What is never asked is a fact of the app as it is now.
+    before = {name: value for name, value in before.items() if is_asked(name)}
+    offered = {**found, **before}
+    return Known(given, {name: value for name, value in offered.items() if name not in given})
+
+
+def _unreadable(places: list[str], facts: AppFacts) -> str:
+    read = facts.databases.sqlite or {"primary": "storage/production.sqlite3"}
+    lines = "\n".join(f"  {name}: {path}" for name, path in read.items())
+    return (
+        "which databases production opens cannot be read without running the app:\n"
+        + "\n".join(f"  {place}" for place in places)
+        + f"\nName all of them in the --data-file, for example:\ndatabases:\n{lines}"
+    )
+
+
+def _say_what_was_read(facts: AppFacts, known: Known, console: Console) -> None:
+    parts = [f"Rails {facts.rails_version}" if facts.rails_version else "Rails"]
+    if facts.ruby.version:
+        parts.append(f"Ruby {facts.ruby.version} ({facts.ruby.file})")
+    parts.append("databases: " + (", ".join(facts.databases.sqlite) or "not known"))
+    console.print(f"[bold]{escape(facts.path.name)}[/]  {escape('; '.join(parts))}", soft_wrap=True)
+    for said in (*facts.unreadable, *facts.assumed):
+        console.print(f"  [yellow]not certain[/]  {escape(str(said))}", soft_wrap=True)
+    for name, problem in known.dropped.items():
+        console.print(f"  [yellow]not taken[/]    {name} {escape(problem)}", soft_wrap=True)
+    console.print()
+
+
+def _confirmed() -> bool:
+    return bool(questionary.confirm("Write these changes?", default=True).unsafe_ask())
+
+
+def _check(folder: Path, console: Console) -> bool:
+    checked = App(folder)
+    findings = check_files(checked)
+    with console.status("checking") as status:
+        findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
+    to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]
+    if to_mend:
+        console.print("[bold]To mend[/]")
+        console.print(escape(as_text(to_mend)), soft_wrap=True)
+    console.print(f"Checked: {summary(to_mend) if to_mend else 'nothing to mend'}.\n")
+    return ok(to_mend)
+
+
+def _is_next(finding: Finding) -> bool:
+    """Whether the finding is what the next steps are for."""
+    return finding.id in ("secrets.empty",)
+
+
+def _next_steps(folder: Path) -> str:
+    steps = [
+        ("git add --all && git commit", "Kamal builds from the last commit"),
+        ("kamal setup", "docs/DEPLOYMENT.md has the rest"),
+    ]
+    if presence(folder).found != frozenset(NAMES):
+        steps.insert(0, ("kamalstream credentials", "the two keys of your bucket"))
+    else:
+        steps.insert(0, ("kamalstream drill", "proves that the backups restore"))
+    lines = [f"  {number}. {command:<30} {why}" for number, (command, why) in enumerate(steps, 1)]
+    return "\n".join(["What comes next:", *lines])

@@ -1,0 +1,90 @@
+"""Writes what was planned, all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from kamalstream.errors import BadInput
+from kamalstream.render.plan import Change, Plan
+
+
+def refuse_unwritable(app: Path) -> None:
+    """Raise BadInput where files cannot be made in the folder `app`."""
+    try:
+        with tempfile.TemporaryFile(dir=app):
+            pass
+    except OSError as error:
+        raise BadInput(f"{app} cannot be written to: {error.strerror}.") from error
+
+
+def apply(plan: Plan, now: datetime) -> Path | None:
+    """Write the changes of `plan`; return where replaced files are kept, None without any.
+
+    Each file is replaced in one step, and what was there is kept below tmp/ of the app first, in a
+    folder named after `now`. Raises BadInput where a file cannot be written, or was changed since
+    the plan was made: then everything is as it was. So it is after Ctrl-C.
+    """
+    for change in plan.changes:
+        if _content(plan.app / change.file) != change.before:
+            raise BadInput(f"{change.file} has changed meanwhile. Nothing was written; try again.")
+    replaced = [change for change in plan.changes if change.before is not None]
+    kept = plan.app / "tmp" / f"before-kamalstream-{now:%Y%m%d-%H%M%S}"
+    folders: list[Path] = []
+    done: list[tuple[Path, Change, int]] = []
+    try:
+        for change in replaced:
+            copy = kept / change.file
+            _make_folder(copy.parent, plan.app, folders)
+            _write(copy, change.before or b"", 0o600)
+        for change in plan.changes:
+            target = (plan.app / change.file).resolve()
+            _make_folder(target.parent, plan.app, folders)
+            mode = target.stat().st_mode & 0o7777 if change.before is not None else 0
+            done.append((target, change, mode))
+            _write(target, change.after, change.mode)
+    except BaseException as error:
+        for target, change, mode in reversed(done):
+            if _content(target) == change.before:
+                continue
+            if change.before is None:
+                target.unlink(missing_ok=True)
+            else:
+                _write(target, change.before, mode)
+        for change in replaced:
+            (kept / change.file).unlink(missing_ok=True)
+        for folder in reversed(folders):
+            folder.rmdir()
+        if isinstance(error, OSError):
+            name = error.filename2 or error.filename or ""
+            raise BadInput(
+                f"{name} cannot be written: {error.strerror}. Everything is as it was."
+            ) from error
+        raise
+    return kept if replaced else None
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _make_folder(folder: Path, app: Path, made: list[Path]) -> None:
+    """Make `folder` and those above it that are missing, and note them in `made`."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir()
+        made.append(one)
+
+
+def _write(target: Path, content: bytes, mode: int) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

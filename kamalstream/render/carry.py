@@ -1,0 +1,130 @@
+"""Carries over what the owner of an app has in a file that the template replaces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, SECRETS
+from kamalstream.render.carry_deploy import deploy
+from kamalstream.render.lost import Lost
+
+DOCKERIGNORE = ".dockerignore"
+_ADDED = "# Carried over from the file that was here before."
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+
+# What Rails 7.1 to 8.2 generate, by the beginning of the instruction or line.
+_STOCK = {
+    DOCKERFILE: re.compile(
+        r"FROM |ARG (RUBY|NODE|YARN|BUN)_VERSION|WORKDIR /rails$|USER |EXPOSE |ENTRYPOINT |CMD "
+        r"|RUN (apt-get (update|install)|bundle (install|exec bootsnap)|groupadd |useradd "
+        r"|chown |chmod |mkdir |sed |ln -s|rm -rf|npm |yarn |pnpm |bun |corepack|curl "
+        r"|SECRET_KEY_BASE_DUMMY=1 )"
+        r"|COPY (--\S+ )*(Gemfile|package\.json|bun\.lock|vendor \./vendor|vendor/ |\. \.|\"\$"
+        r"|/rails|/usr/local)"
+        r"|ENV (RAILS_ENV|BUNDLE_\w+|PATH|BUN_INSTALL|LD_PRELOAD|MALLOC_CONF)\b"
+    ),
+    ENTRYPOINT: re.compile(
+        r"#|set -e|fi$|if \[|export LD_PRELOAD|LD_PRELOAD=|\./bin/rails db:prepare|exec "
+    ),
+}
+
+
+def over(file: str, before: str, after: str) -> tuple[str, list[Lost]]:
+    """Return the rendered text `after` with the owner's additions, and those without room in it.
+
+    `before` is what the app has in `file` (relative to the Rails root) now.
+    """
+    carriers: dict[str, Callable[[str, str], tuple[str, list[Lost]]]] = {
+        DEPLOY: deploy,
+        SECRETS: _secrets,
+        DOCKERIGNORE: _dockerignore,
+    }
+    if file in carriers:
+        return carriers[file](before, after)
+    if file in (*_STOCK, LITESTREAM):
+        return after, _gone(file, before, after)
+    return after, []
+
+
+def _secrets(before: str, after: str) -> tuple[str, list[Lost]]:
+    """Keep the assignments of other names, and those that they are made of."""
+    ours = {m[1] for line in after.splitlines() if (m := _ASSIGNMENT.match(line))}
+    theirs = [
+        (number, line, m[1], m[2])
+        for number, line in enumerate(before.splitlines(), 1)
+        if (m := _ASSIGNMENT.match(line))
+    ]
+    needed = {name for _, _, name, _ in theirs} - ours
+    while True:
+        used = {
+            name
+            for _, _, user, value in theirs
+            if user in needed
+            for name in re.findall(r"\$\{?(\w+)", value)
+        }
+        used &= {name for _, _, name, _ in theirs}
+        if used <= needed:
+            break
+        needed |= used
+    kept = [
+        line for _, line, name, _ in theirs if name in needed and line not in after.splitlines()
+    ]
+    lost = [
+        Lost(SECRETS, number, f"{name}=…", "read by .kamal/read_secrets.rb now: see there")
+        for number, line, name, value in theirs
+        if name not in needed
+        and line not in after
+        and not re.search(rf"master\.key|\$\{{?{name}\}}?[\"']?$|credentials:fetch", value)
+    ]
+    return _added(after, kept), lost
+
+
+def _dockerignore(before: str, after: str) -> tuple[str, list[Lost]]:
+    """Keep the patterns that are not there. They come last, so that they decide as they did."""
+    here = {line.strip().rstrip("/*").removeprefix("/") for line in after.splitlines()}
+    kept = [
+        line
+        for line in before.splitlines()
+        if line.strip()
+        and not line.startswith("#")
+        and line.strip().rstrip("/*").removeprefix("/") not in here
+    ]
+    return _added(after, kept), []
+
+
+def _added(text: str, lines: list[str]) -> str:
+    if not lines or all(line in text.splitlines() for line in lines):
+        return text
+    return "\n".join([text.rstrip("\n"), "", _ADDED, *lines]) + "\n"
+
+
+def _gone(file: str, before: str, after: str) -> list[Lost]:
+    """Return the instructions of `before` that neither `after` nor Rails' generator has."""
+    here = {_plain(text) for _, text in _instructions(file, after)}
+    stock = _STOCK.get(file)
+    return [
+        Lost(file, number, text.split(" \\")[0] if len(text) > 90 else text, "")
+        for number, text in _instructions(file, before)
+        if _plain(text) not in here and not (stock and stock.match(text))
+    ]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s\"']+", " ", text).strip()
+
+
+def _instructions(file: str, text: str) -> list[tuple[int, str]]:
+    """Return the lines with content, numbered; a Dockerfile's continued lines as one."""
+    found: list[tuple[int, str]] = []
+    continued = False
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        if continued and file == DOCKERFILE:
+            found[-1] = (found[-1][0], f"{found[-1][1].removesuffix(chr(92)).strip()} {bare}")
+        else:
+            found.append((number, bare))
+        continued = bare.endswith("\\")
+    return found

@@ -1,0 +1,93 @@
+"""Shows a plan: new files in a line each, changed ones as a diff, and what would be gone."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from kamalstream.check.app import PRODUCTION_RB
+from kamalstream.render.plan import Change, Plan
+from kamalstream.render.rendering import ANSWERS
+
+_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
+_WHAT = {
+    "Dockerfile": "the image, with Litestream in it",
+    "bin/docker-entrypoint": "brings the databases back on an empty server",
+    "bin/restore": "restores by hand, to any moment that is kept",
+    "config/deploy.yml": "Kamal: server, proxy, volume, the litestream accessory",
+    "config/litestream.yml": "what is replicated, and where to",
+    ".kamal/secrets": "where Kamal gets the secrets; none stands in it",
+    ".kamal/read_secrets.rb": "reads them from Rails credentials",
+    ".dockerignore": "what stays out of the image",
+    "docs/DEPLOYMENT.md": "first deploy, every day, restore",
+    PRODUCTION_RB: "what the deployment relies on",
+    ANSWERS: "your answers, for later updates",
+}
+
+
+def show(plan: Plan, console: Console) -> None:
+    """Print the plan; on a terminal that it does not fit, through the user's pager."""
+    text = Text("\n").join(_lines(plan))
+    if console.is_terminal and len(text.plain.splitlines()) > console.height - 2:
+        # Colours, and back at once where it fits after all; what the user set stays.
+        os.environ.setdefault("LESS", "-FRX")
+        with console.pager(styles=not console.no_color):
+            console.print(text, soft_wrap=True)
+    else:
+        console.print(text, soft_wrap=True)
+
+
+def _lines(plan: Plan) -> Iterator[Text]:
+    if not plan.changes:
+        yield Text("Nothing would change: the app is as the template renders it.")
+    for change in plan.changes:
+        if change.before is not None:
+            yield from _diff(change)
+    new = [change for change in plan.changes if change.before is None]
+    if new:
+        yield Text("New files", "bold")
+        for change in new:
+            count = change.after.count(b"\n")
+            size = f"{count} lines" if count != 1 else "1 line"
+            yield Text(f"  {change.file:<30} {size:>10}  {_WHAT.get(change.file, '')}".rstrip())
+        yield Text()
+    yield from _gone(plan)
+
+
+def _diff(change: Change) -> Iterator[Text]:
+    before, after = (
+        content.decode("utf-8", "replace").splitlines()
+        for content in (change.before or b"", change.after)
+    )
+    names = (f"a/{change.file}", f"b/{change.file}")
+    lines = list(difflib.unified_diff(before, after, *names, lineterm=""))
+    if not lines:
+        yield Text(f"{change.file}: becomes executable")
+    for line in lines:
+        style = next((s for start, s in _STYLES.items() if line.startswith(start)), "")
+        yield Text(line, style)
+    yield Text()
+
+
+def _gone(plan: Plan) -> Iterator[Text]:
+    if plan.lost:
+        yield Text("Yours, and not in the new files", "bold yellow")
+        for lost in plan.lost:
+            yield Text(f"  {lost}")
+        yield Text("  The files as they are now are kept below tmp/.")
+        yield Text()
+    if plan.left:
+        yield Text(f"Left as you wrote it in {PRODUCTION_RB}", "bold")
+        for left in plan.left:
+            yield Text(f"  line {left.line}: {left.stands} ({left.why})")
+            yield Text(f"    recommended: {left.write}")
+        yield Text()
+    if plan.refused:
+        yield Text(f"{PRODUCTION_RB} is left alone: {plan.refused}", "bold yellow")
+        yield Text("Put these lines into its configure block:")
+        yield Text(plan.paste.rstrip())
+        yield Text()

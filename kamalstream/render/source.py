@@ -1,0 +1,72 @@
+"""Where the template comes from: the repository that the command was installed from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from kamalstream.errors import BadInput
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+QUESTIONS = "copier.yml"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A template: `location` is a folder or a git URL, `ref` the commit of a git repository."""
+
+    location: str
+    ref: str | None
+
+
+def template_source() -> Source:
+    """Return the template that belongs to the running code, so that `copier update` finds it again.
+
+    It is the checkout the code runs from, else what pip recorded at install (PEP 610,
+    direct_url.json): a folder, or a git URL with its commit. Raises BadInput where the command was
+    installed from neither.
+    """
+    if (_PACKAGE.parent / QUESTIONS).is_file():
+        return _folder(_PACKAGE.parent)
+    try:
+        recorded = json.loads(
+            metadata.distribution("kamalstream").read_text("direct_url.json") or "{}"
+        )
+    except (metadata.PackageNotFoundError, ValueError):
+        recorded = {}
+    url, vcs = str(recorded.get("url", "")), recorded.get("vcs_info", {})
+    if vcs.get("vcs") == "git":
+        # pip drops what makes it a git URL for itself; Copier wants it back.
+        location = url if url.endswith(".git") else f"git+{url}"
+        return Source(location, vcs.get("commit_id"))
+    folder = Path(unquote(urlsplit(url).path))
+    if url.startswith("file:") and (folder / QUESTIONS).is_file():
+        return _folder(folder)
+    raise BadInput(
+        "kamalstream was not installed from its repository, which holds the template.\n"
+        "Install it so: pip install git+URL-OF-THE-REPOSITORY"
+    )
+
+
+def _folder(folder: Path) -> Source:
+    return Source(str(folder), "HEAD" if (folder / ".git").exists() else None)
+
+
+@cache
+def questions() -> dict[str, dict[str, Any]]:
+    """Return copier.yml's questions that have an answer of the user: name → its definition."""
+    beside = _PACKAGE / QUESTIONS
+    file = beside if beside.is_file() else _PACKAGE.parent / QUESTIONS
+    loaded: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    return {
+        name: definition
+        for name, definition in loaded.items()
+        if not name.startswith("_") and definition.get("when") is not False
+    }

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+import copier
+import pytest
+import yaml
+
+from kamalstream.errors import BadInput
+from kamalstream.inspect.app import inspect_app
+from kamalstream.render import source as source_module
+from kamalstream.render.apply import apply, refuse_unwritable
+from kamalstream.render.plan import Change, Plan
+from kamalstream.render.source import Source, template_source
+
+from .fixtures_init import Ran, _answers, _kamalstream, files_of  # noqa: F401
+from .fixtures_template import commit, git
+from .sample_apps import SAMPLES
+
+Command = Callable[..., Ran]
+Sample = Callable[[str], Path]
+DataFile = Callable[..., Path]
+
+
+def test_an_app_is_adopted_from_a_data_file(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    before = files_of(app)
+
+    ran = kamalstream("init", app, "--defaults", "--data-file", answers())
+
+    assert ran.code == 0, ran.out + ran.err
+    assert "What comes next:\n  1. kamalstream credentials" in ran.out
+    deploy = yaml.safe_load((app / "config/deploy.yml").read_text())
+    assert deploy["proxy"]["host"] == "notes.example.com"
+    assert "config.assume_ssl = true" in (app / "config/environments/production.rb").read_text()
+    assert (app / "bin/restore").stat().st_mode & 0o111
+    kept = next((app / "tmp").glob("before-kamalstream-*"))
+    for file, (_, content) in files_of(kept).items():
+        assert content == before[file][1], file
+    written = {f for f, now in files_of(app).items() if now != before.get(f)}
+    replaced = {f for f in written if f in before}
+    assert replaced == set(files_of(kept))
+
+
+def test_copier_update_works_afterwards(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("changed_by_hand")
+    given = answers(app_name=None, domain=None, server_ip=None)
+    ran = kamalstream("init", app, "--defaults", "--yes", "--data-file", given)
+    assert "atelier.example.net" in (app / "config/deploy.yml").read_text(), ran.out
+    commit(app, "Adopted")
+
+    copier.run_update(
+        app,
+        data={"domain": "new.example.com"},
+        defaults=True,
+        overwrite=True,
+        unsafe=True,
+        quiet=True,
+    )
+
+    changed = git(app, "status", "--short").split()
+    assert changed == [
+        "M",
+        ".copier-answers.yml",
+        "M",
+        "config/deploy.yml",
+        "M",
+        "docs/DEPLOYMENT.md",
+    ]
+    assert "host: new.example.com" in (app / "config/deploy.yml").read_text()
+
+
+def test_a_dry_run_shows_the_changes_and_writes_nothing(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("changed_by_hand")
+    before = files_of(app)
+
+    ran = kamalstream("init", app, "--dry-run", "--defaults", "--data-file", answers())
+
+    assert ran.code == 0, ran.err
+    assert "+++ b/config/deploy.yml" in ran.out
+    assert "config/litestream.yml" in ran.out
+    assert 'ENV["DISABLE_SSL"].blank? (a value of your own)' in ran.out
+    assert "Dockerfile:33: COPY vendor/fonts /usr/share/fonts/atelier" in ran.out
+    assert "bin/docker-entrypoint:15:" in ran.out
+    assert ".kamal/secrets:2: KAMAL_REGISTRY_PASSWORD=…" in ran.out
+    assert "gh auth token" in ran.out  # in the diff
+    assert files_of(app) == before
+
+
+def test_a_second_run_changes_nothing(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_0")
+    kamalstream("init", app, "--yes", "--data-file", answers(retention="100h"))
+    before = files_of(app)
+
+    ran = kamalstream("init", app, "--yes")
+
+    assert ran.code == 0, ran.err
+    assert "Nothing would change" in ran.out
+    assert files_of(app) == before
+
+
+def test_what_the_app_says_is_taken_and_the_data_file_wins(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("changed_by_hand")
+    given = answers(
+        app_name=None, server_ip=None, domain="chosen.example.com", ruby_version="3.3.0"
+    )
+    kamalstream("init", app, "--yes", "--data-file", given)
+
+    answered = yaml.safe_load((app / ".copier-answers.yml").read_text())
+    assert answered["app_name"] == "atelier"
+    assert answered["server_ip"] == "198.51.100.23"
+    assert answered["registry_server"] == "ghcr.io"
+    assert answered["registry_username"] == "studio"
+    assert answered["databases"] == inspect_app(app).databases.sqlite
+    assert answered["domain"] == "chosen.example.com"
+    assert answered["ruby_version"] == "3.3.0"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("bukcet: my-app-backups", "there is no question bukcet: did you mean bucket?"),
+        ("zzz: 1", "there is no question zzz: the keys are app_name"),
+        ("domain: [unclosed", "answers.yml line 1 is not valid YAML"),
+        ("just words", "holds no answers"),
+        ("domain: https://a.example.com", 'domain "https://a.example.com" has a scheme'),
+        ("server_ip: 203.0.113.7", "domain is missing"),
+        ("litestream_version: '0.4'", 'litestream_version "0.4" is not a Litestream series'),
+    ],
+)
+def test_a_bad_data_file_is_refused_in_a_line_for_each_mistake(
+    kamalstream: Command, sample_app: Sample, tmp_path: Path, content: str, said: str
+) -> None:
+    app = sample_app("rails_8_1")
+    before = files_of(app)
+    file = tmp_path / "answers.yml"
+    file.write_text(content)
+
+    ran = kamalstream("init", app, "--defaults", "--data-file", file)
+
+    assert ran.code == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+    assert "attribute" not in ran.err
+    assert files_of(app) == before
+
+
+def test_a_missing_data_file_is_refused(kamalstream: Command, sample_app: Sample) -> None:
+    ran = kamalstream("init", sample_app("rails_8_1"), "--defaults", "--data-file", "nowhere.yml")
+    assert (ran.code, ran.err) == (
+        2,
+        "kamalstream: nowhere.yml cannot be read: No such file or directory.\n",
+    )
+
+
+def test_without_a_terminal_it_says_which_flags_to_use(
+    kamalstream: Command, sample_app: Sample
+) -> None:
+    ran = kamalstream("init", sample_app("rails_8_1"))
+    assert ran.code == 2
+    assert "kamalstream init --defaults --data-file answers.yml" in ran.err
+
+
+def test_what_is_no_rails_app_is_refused(kamalstream: Command, tmp_path: Path) -> None:
+    ran = kamalstream("init", tmp_path, "--defaults")
+    assert ran.code == 2
+    assert "is not a Rails app" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused() -> None:
+    # Not even root makes files there.
+    with pytest.raises(BadInput, match="/proc cannot be written to"):
+        refuse_unwritable(Path("/proc"))
+
+
+def test_answers_of_another_template_are_not_overwritten(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    (app / ".copier-answers.yml").write_text("_src_path: gh:somebody/else\nname: x\n")
+    ran = kamalstream("init", app, "--defaults", "--data-file", answers())
+    assert ran.code == 2
+    assert "answers of another template" in ran.err
+
+
+@pytest.mark.parametrize(
+    "sample", [name for name, sample in SAMPLES.items() if "databases.sqlite" in sample.facts]
+)
+def test_databases_are_right_or_said_to_be_unknown(
+    kamalstream: Command, answers: DataFile, tmp_path: Path, sample: str
+) -> None:
+    app = SAMPLES[sample].create(tmp_path / sample)
+    expected = SAMPLES[sample].facts["databases.sqlite"]
+    unreadable = inspect_app(app).databases.unreadable
+
+    given = answers(registry_username="jane")
+    ran = kamalstream("init", app, "--yes", "--defaults", "--data-file", given)
+
+    if ran.code != 2:
+        answered = yaml.safe_load((app / ".copier-answers.yml").read_text())
+        assert set(answered["databases"].values()) == set(expected.values())
+        assert not unreadable
+    elif "Gemfile.lock" not in ran.err and "not a Rails app" not in ran.err:
+        reasons = [
+            *map(str, unreadable),
+            "only storage/ outlives",
+            "leaves nothing to back up",
+            "not on SQLite",
+        ]
+        assert any(reason in ran.err for reason in reasons), ran.err
+
+
+def test_databases_that_cannot_be_read_are_taken_from_the_data_file(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    (app / "config/database.yml").write_text("<%= File.read('elsewhere.yml') %>\n")
+
+    ran = kamalstream("init", app, "--defaults", "--data-file", answers())
+    assert ran.code == 2
+    assert "config/database.yml:1: code puts whole lines here" in ran.err
+
+    given = answers(databases={"primary": "storage/notes.sqlite3"})
+    ran = kamalstream("init", app, "--defaults", "--data-file", given)
+    assert "- path: /rails/storage/notes.sqlite3" in (app / "config/litestream.yml").read_text()
+
+
+def test_a_database_outside_of_the_volume_is_refused(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    config = app / "config/database.yml"
+    config.write_text("production:\n  adapter: sqlite3\n  database: db/production.sqlite3\n")
+    ran = kamalstream("init", app, "--defaults", "--data-file", answers())
+    assert ran.code == 2
+    assert "opens db/production.sqlite3 (primary)" in ran.err
+
+
+# --- Writing ----------------------------------------------------------------------------------
+
+
+def test_when_one_file_cannot_be_written_none_is(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "a.txt").write_text("theirs")
+    (app / "b").write_text("a file where a folder is needed")
+    before = files_of(app)
+    changes = (
+        Change("a.txt", b"theirs", b"ours", 0o644),
+        Change("new/folder/c.txt", None, b"ours", 0o755),
+        Change("b/d.txt", None, b"ours", 0o644),
+    )
+    with pytest.raises(BadInput, match="Everything is as it was"):
+        apply(Plan(app, changes), datetime(2026, 1, 2))
+    assert files_of(app) == before
+    assert sorted(path.name for path in app.iterdir()) == ["a.txt", "b"]
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("newer")
+    with pytest.raises(BadInput, match=r"a\.txt has changed meanwhile"):
+        apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644),)), datetime(2026, 1, 2))
+    assert (tmp_path / "a.txt").read_text() == "newer"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("theirs")
+    (tmp_path / "a.txt").symlink_to("real.txt")
+    apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o640),)), datetime(2026, 1, 2))
+    assert (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "ours"
+    assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o640
+
+
+# --- Where the template is ----------------------------------------------------------------------
+
+
+class Installed:
+    def __init__(self, recorded: dict[str, object] | None) -> None:
+        self.recorded = recorded
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return json.dumps(self.recorded) if self.recorded is not None else None
+
+
+def test_the_template_is_the_checkout_that_runs() -> None:
+    assert (Path(template_source().location) / "template/Dockerfile.jinja").is_file()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (
+            {"url": "https://example.com/k.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            Source("https://example.com/k.git", "abc"),
+        ),
+        (
+            {"url": "https://example.com/k", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            Source("git+https://example.com/k", "abc"),
+        ),
+    ],
+)
+def test_an_installed_command_renders_the_commit_it_was_installed_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recorded: dict[str, object], expected: Source
+) -> None:
+    monkeypatch.setattr(source_module, "_PACKAGE", tmp_path / "site-packages" / "kamalstream")
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed(recorded))
+    assert template_source() == expected
+
+
+def test_a_command_that_was_installed_from_a_folder_finds_it(
+    monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(source_module, "_PACKAGE", tmp_path / "site-packages" / "kamalstream")
+    recorded = {"url": template.as_uri(), "dir_info": {}}
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed(recorded))
+    assert template_source() == Source(str(template), "HEAD")
+
+
+def test_without_a_repository_it_says_how_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(source_module, "_PACKAGE", tmp_path / "site-packages" / "kamalstream")
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed(None))
+    with pytest.raises(BadInput, match=r"pip install git\+"):
+        template_source()
