@@ -1,0 +1,5 @@
+class QueueRecord < ApplicationRecord
+  self.abstract_class = true
+
+  connects_to database: { writing: :queue }
+end

@@ -1,0 +1,5 @@
+Rails.application.routes.draw do
+  get "up" => "rails/health#show"
+
+  resources :entries, only: [ :index, :create ]
+end

@@ -1,0 +1,8 @@
+class CreateEntries < ActiveRecord::Migration[7.2]
+  def change
+    create_table :entries do |t|
+      t.string :body, null: false
+      t.timestamps
+    end
+  end
+end
