@@ -345,6 +345,8 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
     deploy = load(rendered(series=series), "config/deploy.yml")
     accessory = deploy.pop("accessories")["litestream"]
     aliases = deploy.pop("aliases")
+    # Kamal's own 30 seconds are too short for a start that restores.
+    assert deploy.pop("deploy_timeout") > 60
     assert deploy == {
         "service": "notes",
         "image": "notes",
@@ -361,7 +363,6 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
         },
         "volumes": ["notes_storage:/rails/storage"],
         "asset_path": "/rails/public/assets",
-        "deploy_timeout": 600,
         "builder": {"arch": "amd64"},
     }
     assert accessory == {
