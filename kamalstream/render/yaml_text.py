@@ -50,17 +50,15 @@ class YamlText:
 
     def block(self, path: Path) -> list[str]:
         """Return the lines of the entry at `path` from column 0, with the comment above it."""
-        start, end = self._range(path)
         pair = self._pair(path)
-        assert pair
+        if pair is None or self._aliased or self._is_flow(path):
+            return yaml.safe_dump({path[-1]: self.value(path)}, sort_keys=False).splitlines()
+        start, end = self._range(path)
         indent = pair[0].start_mark.column
         comment = start
         while comment and re.match(rf" {{{indent}}}#", self.lines[comment - 1]):
             comment -= 1
         lines = self.lines[comment:end]
-        if self._aliased or self._is_flow(path):
-            lines = yaml.safe_dump({path[-1]: self.value(path)}, sort_keys=False).splitlines()
-            indent = 0
         return [line[indent:] if line[:indent].isspace() else line for line in lines]
 
     def put(self, path: Path, block: list[str]) -> YamlText:
