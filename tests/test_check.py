@@ -296,6 +296,16 @@ def test_a_script_that_is_not_executable_is_found(app: Path) -> None:
     assert [f.id for f in errors(check_files(App(app)))] == ["file.mode"]
 
 
+def test_a_cache_of_the_owners_without_solid_cache_is_said(app: Path) -> None:
+    change(app, "Gemfile.lock", r"^    solid_cache \(.*\n", "")
+    production = "config/environments/production.rb"
+    change(app, production, r":solid_cache_store", ":redis_cache_store")
+    [finding] = [f for f in check_files(App(app)) if f.id == "production.no-gem"]
+    line = (app / production).read_text().splitlines()[finding.line - 1]
+    assert "config.cache_store = :redis_cache_store" in line
+    assert "solid_cache" in finding.message
+
+
 def test_an_app_on_postgresql_has_nothing_to_back_up(app: Path) -> None:
     (app / "config/database.yml").write_text("production:\n  adapter: postgresql\n  database: x\n")
     found = {f.id: f.level for f in check_files(App(app))}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kamalstream.check.app import PRODUCTION_RB, App
 from kamalstream.check.finding import Finding
 from kamalstream.edit.production_rb import ASSUME_SSL, FORCE_SSL, edit
-from kamalstream.edit.wanted import wanted_settings
+from kamalstream.edit.wanted import wanted_settings, without_gem
 from kamalstream.inspect.destination import RAILS_MARKER as APPLICATION_RB
 
 
@@ -46,6 +46,15 @@ def check(app: App) -> Iterator[Finding]:
             left.line,
             f"left as you wrote it ({left.why}): {left.stands}",
             f"Recommended: {left.write}",
+        )
+    for setting, gem in without_gem(app.root).items():
+        yield Finding(
+            "production.no-gem",
+            "note",
+            PRODUCTION_RB,
+            app.line_of(PRODUCTION_RB, rf"^\s*config\.{re.escape(setting.name)}\b"),
+            f"config.{setting.name} is left as it is: the gem {gem} is not in Gemfile.lock",
+            f"Recommended: bundle add {gem}, then {setting.line}",
         )
     yield from _queue_database(app)
 

@@ -23,10 +23,15 @@ def wanted_settings(app: Path) -> tuple[Setting, ...]:
     Rails would not boot with a setting whose gem is not in Gemfile.lock, or whose railtie
     config/application.rb does not load: those are left out.
     """
-    gems = gemfile_lock(app).gems
     return tuple(
         setting
         for setting in DEFAULT
-        if (setting not in _NEEDS_GEM or _NEEDS_GEM[setting] in gems)
+        if setting not in without_gem(app)
         and (setting is not ACTIVE_STORAGE or uses_active_storage(app))
     )
+
+
+def without_gem(app: Path) -> dict[Setting, str]:
+    """Return the settings that the app in the folder `app` lacks a gem for, and the gem."""
+    gems = gemfile_lock(app).gems
+    return {setting: gem for setting, gem in _NEEDS_GEM.items() if gem not in gems}
