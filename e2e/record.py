@@ -1,0 +1,64 @@
+"""What the drills saw, written to docs/reliability.md at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+
+_HEAD = """\
+<!-- Written by `make e2e`. -->
+# Reliability
+
+What happens to the data when something breaks, from one run of `make e2e`: the real Kamal over
+ssh, a Docker engine, the real Litestream, an S3 server and a Rails app, deployed with nothing but
+the files that the template renders. Rows are those that the app confirmed as committed, in both of
+its databases.
+
+What had to be played by something else in that run (Docker Hub's images, rubygems.org, BuildKit,
+Thruster) is listed at the top of `e2e/__init__.py`.
+
+| drill | rows before | rows after | missing | what was seen |
+|---|--:|--:|--:|---|
+"""
+
+_KILLS = """
+## Killed at random moments
+
+`python -m kamalstream.prove.kills`: writers and Litestream killed with SIGKILL, the disk removed,
+restored and compared row by row. Nothing committed more than the bound before the kill may be
+missing.
+
+| Litestream | kills | rows compared | lost at most | median | bound | kills that broke the bound |
+|---|--:|--:|--:|--:|--:|--:|
+"""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One row of the table: rows before the trouble, rows after it, and what was seen."""
+
+    title: str
+    before: int
+    after: int
+    missing: int
+    seen: str
+
+
+class Record:
+    """Gathers the drills of a run."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.drills: list[Drill] = []
+        self.kills: list[str] = []
+
+    def write(self, page: Path = PAGE) -> None:
+        """Write the page, once every drill was run."""
+        rows = [
+            f"| {d.title} | {d.before} | {d.after} | {d.missing} | {d.seen} |\n"
+            for d in self.drills
+        ]
+        kills = [_KILLS, *(f"| {row} |\n" for row in self.kills)] if self.kills else []
+        page.write_text("".join([_HEAD, *rows, *kills]), "utf-8")

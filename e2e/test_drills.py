@@ -1,0 +1,427 @@
+"""The drills: something breaks, and the rows are counted before and after."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+import pytest
+
+from e2e import app
+from e2e.engine import HOST_LOOPBACK
+from e2e.record import Drill, Record
+from e2e.stage import Stage
+
+# One sync interval (1 s) and a second: what was committed before that may not be missing.
+SYNCED = 2.5
+_numbers = iter(range(10**9))
+
+Rows = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def record() -> Iterator[Record]:
+    """The table of this run, written once every drill was run."""
+    gathered = Record()
+    yield gathered
+    gathered.write()
+
+
+@pytest.fixture
+def drill(record: Record) -> Callable[..., None]:
+    """Add a row to the table; fails where a row is missing."""
+
+    def seen(title: str, before: Rows, after: Rows, what: str) -> None:
+        missing = sum(len(set(before[name]) - set(after[name])) for name in before)
+        counts = [sum(len(rows) for rows in shown.values()) for shown in (before, after)]
+        record.drills.append(Drill(title, *counts, missing, what))
+        assert missing == 0, f"{missing} rows are missing"
+
+    return seen
+
+
+def setup(stage: Stage) -> None:
+    done = stage.kamal("setup")
+    assert done.code == 0, done.text[-4000:]
+
+
+def write(stage: Stage, count: int = 20) -> None:
+    for _ in range(count):
+        assert stage.site.write(f"row {next(_numbers)}")
+
+
+@contextmanager
+def writes(stage: Stage) -> Iterator[list[str]]:
+    """Write all the time; yields the bodies that the app confirmed."""
+    confirmed: list[str] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            body = f"row {next(_numbers)}"
+            if stage.site.write(body):
+                confirmed.append(body)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield confirmed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def as_rows(bodies: list[str]) -> Rows:
+    return {"primary": list(bodies), "queue": list(bodies)}
+
+
+def lose_and_set_up(stage: Stage) -> Rows:
+    """Wait for the promise to hold, lose the server, deploy to an empty one, and read."""
+    time.sleep(SYNCED)
+    stage.server.lose()
+    setup(stage)
+    return stage.site.rows()
+
+
+def container(stage: Stage, role: str) -> str:
+    names = stage.engine.docker("ps", "--format", "{{.Names}}").split()
+    return next(name for name in names if name.startswith(f"{app.NAME}-{role}"))
+
+
+@pytest.fixture
+def deployed(stage: Stage) -> Stage:
+    """The stage with the app up and running, whatever the drill before has left."""
+    try:
+        stage.site.rows()
+    except OSError:
+        stage.server.lose()
+        setup(stage)
+    return stage
+
+
+def test_the_volume_is_destroyed(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    began = time.monotonic()
+    after = lose_and_set_up(deployed)
+    took = time.monotonic() - began
+    drill(
+        "Server lost with its volume, `kamal setup` on an empty one (sidecar first)",
+        before,
+        after,
+        f"back {took:.0f} s after the loss, image build included",
+    )
+
+
+def test_the_app_boots_before_the_sidecar(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    deployed.server.lose()
+    assert deployed.kamal("server", "bootstrap").code == 0
+    done = deployed.kamal("deploy")
+    assert done.code == 0, done.text[-3000:]
+    assert deployed.kamal("accessory", "boot", "litestream").code == 0
+    write(deployed, 5)
+    first = deployed.site.rows()
+    after = lose_and_set_up(deployed)
+    assert all(set(before[name]) <= set(first[name]) for name in before)
+    drill(
+        "Empty server, app first, sidecar after it",
+        first,
+        after,
+        "history goes on: lost again, back again",
+    )
+
+
+def test_the_sidecar_is_killed_and_started_again(
+    deployed: Stage, drill: Callable[..., None]
+) -> None:
+    with writes(deployed) as confirmed:
+        time.sleep(2)
+        deployed.engine.docker("kill", "--signal", "KILL", container(deployed, "litestream"))
+        time.sleep(3)
+        assert deployed.kamal("accessory", "start", "litestream").code == 0
+        time.sleep(3)
+    after = lose_and_set_up(deployed)
+    drill(
+        "Sidecar killed with SIGKILL under writes, started again",
+        as_rows(confirmed),
+        after,
+        "nothing written while it was down is missing",
+    )
+
+
+def test_the_app_is_killed_in_a_transaction(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    held = threading.Thread(target=deployed.site.write, args=("never committed", 20))
+    held.start()
+    time.sleep(2)
+    web = container(deployed, "web")
+    deployed.engine.docker("kill", "--signal", "KILL", web)
+    held.join()
+    started = deployed.kamal("app", "start")
+    assert started.code == 0, started.text[-3000:]
+    after = deployed.site.rows()
+    assert "never committed" not in after["primary"]
+    verdict = deployed.engine.docker(
+        "exec",
+        container(deployed, "web"),
+        "sqlite3",
+        "/rails/storage/production.sqlite3",
+        "PRAGMA integrity_check",
+    )
+    assert verdict == "ok"
+    assert "never committed" not in lose_and_set_up(deployed)["primary"]
+    drill(
+        "App killed with SIGKILL in mid-transaction",
+        before,
+        after,
+        "the open transaction is gone as a whole; integrity ok",
+    )
+
+
+def test_the_bucket_is_away_for_a_minute(deployed: Stage, drill: Callable[..., None]) -> None:
+    with writes(deployed) as confirmed:
+        time.sleep(2)
+        deployed.s3.stop()
+        time.sleep(60)
+        deployed.s3.start()
+        time.sleep(15)
+    after = lose_and_set_up(deployed)
+    drill(
+        "Bucket unreachable for 60 s under writes",
+        as_rows(confirmed),
+        after,
+        "the app went on; all of it was uploaded afterwards",
+    )
+
+
+def test_a_second_deploy_during_writes(deployed: Stage, drill: Callable[..., None]) -> None:
+    with writes(deployed) as confirmed:
+        time.sleep(2)
+        done = deployed.kamal("deploy")
+        time.sleep(2)
+    assert done.code == 0, done.text[-3000:]
+    after = deployed.site.rows()
+    restored = lose_and_set_up(deployed)
+    assert all(set(confirmed) <= set(restored[name]) for name in restored)
+    drill(
+        "`kamal deploy` under writes",
+        as_rows(confirmed),
+        after,
+        "no confirmed row is missing, live or restored",
+    )
+
+
+def test_wrong_keys_at_the_first_boot(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    deployed.server.lose()
+    file = deployed.folder / "config/deploy.yml"
+    as_rendered = file.read_text()
+    # Kamal waits as long as it may for the app to answer; the answer does not change.
+    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
+    try:
+        done = deployed.kamal("setup", LITESTREAM_SECRET_ACCESS_KEY="wrong")
+    finally:
+        file.write_text(as_rendered)
+    assert done.code != 0
+    names = deployed.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
+    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
+    assert "does not start" in deployed.engine.docker("logs", web) + done.text
+    files = deployed.engine.docker(
+        "run", "--rm", "--volume", f"{app.NAME}_storage:/s", "kamalstream/debian", "ls", "/s"
+    )
+    assert "production.sqlite3" not in files.split()
+    after = lose_and_set_up(deployed)
+    drill(
+        "Wrong keys at the first boot of an empty server",
+        before,
+        after,
+        "the app refuses to start and says why; no empty database; with the right keys all is back",
+    )
+
+
+def test_a_volume_that_belongs_to_root(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    deployed.server.lose()
+    mount = ("--volume", f"{app.NAME}_storage:/s", "kamalstream/debian")
+    deployed.engine.docker("run", "--rm", *mount, "touch", "/s/by-root")
+    file = deployed.folder / "config/deploy.yml"
+    as_rendered = file.read_text()
+    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
+    try:
+        done = deployed.kamal("setup")
+    finally:
+        file.write_text(as_rendered)
+    assert done.code != 0
+    names = deployed.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
+    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
+    said = deployed.engine.docker("logs", web)
+    remedy = re.search(r'kamal server exec "(docker run .*)"', said)
+    assert remedy, said
+    mended = deployed.kamal("server", "exec", remedy[1])
+    assert mended.code == 0, mended.text
+    done = deployed.kamal("deploy")
+    assert done.code == 0, done.text[-3000:]
+    drill(
+        "Volume that root wrote to before the app",
+        before,
+        deployed.site.rows(),
+        "the app refuses to start and prints the command that mends it; after that all is back",
+    )
+
+
+def test_the_disk_is_full_for_the_sidecar(deployed: Stage, drill: Callable[..., None]) -> None:
+    time.sleep(SYNCED)
+    deployed.server.lose()
+    # A small disk of its own, kept in being by a container that holds it.
+    options = (
+        "--opt",
+        "type=tmpfs",
+        "--opt",
+        "device=tmpfs",
+        "--opt",
+        "o=size=24m,uid=1000,gid=1000",
+    )
+    deployed.engine.docker("volume", "create", "--driver", "local", *options, f"{app.NAME}_storage")
+    mount = ("--volume", f"{app.NAME}_storage:/s", "kamalstream/debian")
+    holder = deployed.engine.docker("run", "--detach", *mount, "sleep", "900")
+    setup(deployed)
+    write(deployed)
+    before = deployed.site.rows()
+    deployed.engine.docker(
+        "exec", holder, "sh", "-c", "dd if=/dev/zero of=/s/fill bs=64k 2>/dev/null; true"
+    )
+    refused = sum(not deployed.site.write(f"row {next(_numbers)}") for _ in range(10))
+    time.sleep(3)
+    deployed.engine.docker("exec", holder, "rm", "/s/fill")
+    time.sleep(5)
+    write(deployed)
+    live = deployed.site.rows()
+    assert all(set(before[name]) <= set(live[name]) for name in before)
+    time.sleep(10)
+    after = lose_and_set_up(deployed)
+    drill(
+        "Disk full for sidecar and app, then room again",
+        live,
+        after,
+        f"{refused} of 10 writes were refused, none was half done; replication went on by itself",
+    )
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def restore(stage: Stage, *arguments: str) -> str:
+    done = stage.developer.run(stage.folder, "bin/restore", "--yes", *arguments)
+    assert done.code == 0, done.text[-4000:]
+    return done.text
+
+
+def test_back_to_a_moment(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(deployed)
+    said = restore(deployed, "--timestamp", moment)
+    after = deployed.site.rows()
+    assert after == before, said
+    write(deployed)
+    live = deployed.site.rows()
+    assert lose_and_set_up(deployed) == live, "history goes on from the restored state"
+    drill(
+        "`bin/restore --timestamp`: both databases back to a moment",
+        before,
+        after,
+        "exactly the rows of that moment; later rows are in the files kept aside; history goes on",
+    )
+
+
+def test_one_database_while_the_other_lives_on(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    old = deployed.site.rows()
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(deployed)
+    live = deployed.site.rows()
+    restore(deployed, "--database", "primary", "--timestamp", moment)
+    after = deployed.site.rows()
+    assert after == {"primary": old["primary"], "queue": live["queue"]}
+    drill(
+        "`bin/restore --database primary`, queue lives on",
+        {"primary": old["primary"], "queue": live["queue"]},
+        after,
+        "primary is that of the moment, queue has lost nothing",
+    )
+
+
+def test_a_restore_that_cannot_be_is_undone(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    done = deployed.developer.run(
+        deployed.folder, "bin/restore", "--yes", "--timestamp", "2001-01-01 00:00"
+    )
+    assert done.code != 0
+    drill(
+        "`bin/restore` to a moment before the first backup",
+        before,
+        deployed.site.rows(),
+        "refused before anything was stopped",
+    )
+
+
+def test_what_can_be_restored_is_shown(deployed: Stage) -> None:
+    write(deployed, 3)
+    done = deployed.kamal("backup-now")
+    assert done.code == 0, done.text[-2000:]
+    shown = deployed.kamal("backups")
+    assert shown.code == 0, shown.text[-2000:]
+    for name in ("primary", "queue"):
+        line = next(line for line in shown.text.splitlines() if line.strip().startswith(name))
+        assert len(re.findall(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line)) == 2, shown.text
+
+
+def test_from_litestream_0_3_to_0_5(stage: Stage, drill: Callable[..., None]) -> None:
+    stage.server.lose()
+    answers = app.answers(stage.s3.endpoint.replace("127.0.0.1", HOST_LOOPBACK), "0.3").replace(
+        app.BUCKET, "upgraded"
+    )
+    stage.s3.create_bucket("upgraded")
+    app.render(stage.folder, stage.developer, answers)
+    setup(stage)
+    write(stage)
+    old = stage.site.rows()
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(stage)
+    app.render(stage.folder, stage.developer, answers.replace("'0.3'", "'0.5'"))
+    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
+        done = stage.kamal(*step)
+        assert done.code == 0, done.text[-3000:]
+    write(stage)
+    before = stage.site.rows()
+    after = lose_and_set_up(stage)
+    restore(stage, "--timestamp", moment)
+    assert stage.site.rows() == old, "a backup that 0.3 made"
+    drill(
+        "Litestream 0.3 replaced by 0.5",
+        before,
+        after,
+        "all rows back after a loss; a moment of 0.3's time restores too",
+    )
