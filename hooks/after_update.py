@@ -1,6 +1,7 @@
-"""Copier runs this at the end of an update, once the owner's own edits are merged back.
+"""Copier runs this at the end of an update: `after_update.py VERSION_BEFORE VERSION_NOW`.
 
-Only what Copier brings may be imported (see kamalstream/render/hooks.py).
+The owner's own edits are merged back by then. Only what Copier brings may be imported (see
+kamalstream/render/hooks.py).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+TEMPLATE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TEMPLATE))
 
 from kamalstream.render.hooks import after_update
 
-sys.exit(after_update(Path.cwd()))
+sys.exit(after_update(Path.cwd(), TEMPLATE, (sys.argv[1], sys.argv[2])))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kamalstream.render.hooks import after_render, after_update
+from kamalstream.render.hooks import after_render, after_update, before_update
 
 from .conftest import APPS, ROOT
 from .fixtures_template import ANSWERS, RELEASE, commit, git, make_app, render
@@ -132,7 +132,8 @@ def test_hooks_are_silent_in_copiers_temporary_trees(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert after_render(tmp_path, operation="update", template=ROOT) == 0
-    assert after_update(tmp_path) == 0
+    assert before_update(tmp_path, ROOT) == 0
+    assert after_update(tmp_path, ROOT, ("0.1.0", "0.2.0")) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -145,7 +146,7 @@ def test_an_update_restores_the_executable_bit_and_never_fails(
     (app / ".copier-answers.yml").write_text("<<<<<<< before\n")
     assert after_render(app, operation="update", template=template) == 0
     assert os.access(app / "bin/docker-entrypoint", os.X_OK)
-    assert after_update(app) == 0
+    assert after_update(app, template, ("0.1.0", "0.2.0")) == 0
     said = capsys.readouterr().out
     assert ".copier-answers.yml" in said
     assert "Traceback" not in said

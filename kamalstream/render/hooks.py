@@ -6,6 +6,7 @@ Everything imported here, directly or not, is the standard library, PyYAML or Py
 
 from __future__ import annotations
 
+import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,16 @@ from kamalstream.edit.production_rb import edit_file
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.errors import BadInput
 from kamalstream.inspect.destination import RAILS_MARKER, refusal
-from kamalstream.render.undo import remove_created
+from kamalstream.render.undo import remove_created, rendered_files
+from kamalstream.update.news import news
+from kamalstream.update.outcome import as_lines
+from kamalstream.update.owned import (
+    keep_dropped,
+    move_file,
+    put_ignored_back,
+    rename_answer,
+    set_ignored_aside,
+)
 
 
 def after_render(app: Path, operation: str, template: Path) -> int:
@@ -41,11 +51,48 @@ def after_render(app: Path, operation: str, template: Path) -> int:
     return 0
 
 
-def after_update(app: Path) -> int:
-    """Check the merged state of the app after an update; always returns 0."""
+def before_update(app: Path, template: Path) -> int:
+    """Keep what Copier would replace without merging, before it writes; always returns 0."""
     if not (app / RAILS_MARKER).is_file():
         return 0
+    return _unharmed(lambda: set_ignored_aside(app, rendered_files(template)))
+
+
+def migrate(app: Path, kind: str, old: str, new: str) -> int:
+    """Carry out one migration, "rename_answer" or "move_file"; always returns 0."""
+    if not (app / RAILS_MARKER).is_file():
+        return 0
+    work = {"rename_answer": rename_answer, "move_file": move_file}[kind]
+    return _unharmed(lambda: work(app, old, new))
+
+
+def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
+    """Give the owner back what is theirs, and say what an update did; always returns 0.
+
+    `versions` are those of the template before and now (PEP 440). This is the only hook that sees
+    the app after its owner's edits were merged back.
+    """
+    if not (app / RAILS_MARKER).is_file():
+        return 0
+    print("\nkamalstream")
+    _unharmed(lambda: _say_what_changed(app, template, versions))
     return _unharmed(lambda: _report(app))
+
+
+def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> None:
+    ignored = put_ignored_back(app)
+    kept, removed = keep_dropped(app)
+    changelog = template / "CHANGELOG.md"
+    new = news(changelog.read_text("utf-8"), *versions) if changelog.is_file() else ""
+    if new:
+        print(f"  new in the template:\n{textwrap.indent(new, '    ')}")
+    for file in ignored:
+        print(f"  {file}: left as it is, because git ignores it and cannot merge it")
+    for file in kept:
+        print(f"  {file}: kept, though the template has it no more; it is yours now")
+    for file in removed:
+        print(f"  {file}: removed, the template has it no more and you had not changed it")
+    print(as_lines(app))
 
 
 def _unharmed(work: Callable[[], object]) -> int:

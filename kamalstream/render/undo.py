@@ -17,13 +17,7 @@ def remove_created(app: Path, template: Path) -> str:
     after `template`, the clone that Copier made for this run. What was there before stays; where
     the user let Copier replace it, its name is said.
     """
-    source = template / "template"
-    rendered = [
-        _ANSWERS if "_copier_conf" in path.name else str(path.relative_to(source))
-        for path in source.rglob("*")
-        if path.is_file()
-    ]
-    files = [app / name.removesuffix(".jinja") for name in rendered]
+    files = [app / name for name in rendered_files(template)]
     present = [file for file in files if file.is_file()]
     # Only a clone is as young as the run; a template in a plain folder may be of any age.
     of_this_run = template.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
@@ -44,6 +38,17 @@ def remove_created(app: Path, template: Path) -> str:
         names = " ".join(replaced)
         return f"These were replaced; `git checkout -- {names}` brings them back."
     return "Nothing was left behind."
+
+
+def rendered_files(template: Path) -> list[str]:
+    """Return the names, below the Rails root, of the files that the folder `template` renders."""
+    source = template / "template"
+    names = [
+        _ANSWERS if "_copier_conf" in path.name else str(path.relative_to(source))
+        for path in source.rglob("*")
+        if path.is_file()
+    ]
+    return sorted(name.removesuffix(".jinja") for name in names)
 
 
 def _born(path: Path) -> float | None:

@@ -1,0 +1,17 @@
+"""Copier runs this before an update writes anything.
+
+Only what Copier brings may be imported (see kamalstream/render/hooks.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+TEMPLATE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TEMPLATE))
+
+from kamalstream.render.hooks import before_update
+
+sys.exit(before_update(Path.cwd(), TEMPLATE))

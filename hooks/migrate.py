@@ -1,0 +1,17 @@
+"""Copier runs this where a release renames something; see `_migrations` in copier.yml.
+
+`migrate.py rename_answer OLD NEW` before the update, `migrate.py move_file OLD NEW` after it. Only
+what Copier brings may be imported (see kamalstream/render/hooks.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kamalstream.render.hooks import migrate
+
+sys.exit(migrate(Path.cwd(), *sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""What CHANGELOG.md says about the releases between two versions."""
+
+from __future__ import annotations
+
+import re
+
+_HEADING = re.compile(r"^## \[?([^\]\s]+)\]?.*$", re.MULTILINE)
+
+
+def news(changelog: str, old: str, new: str) -> str:
+    """Return the sections after the release `old`, up to `new`, newest first; "" for none.
+
+    Versions are as Copier gives them (PEP 440); one between two releases (0.1.0.post3) stands for
+    the release before it as `old`, and for what is unreleased too as `new`.
+    """
+    found = list(_HEADING.finditer(changelog))
+    ends = [heading.start() for heading in found[1:]] + [len(changelog)]
+    sections: list[str] = []
+    for heading, end in zip(found, ends, strict=True):
+        name = heading[1]
+        if name == _release(old):
+            break
+        if name.lower() == "unreleased" and _release(new) == new.removeprefix("v"):
+            continue
+        text = re.sub(r"\n\[[^\]]+\]: \S+", "", changelog[heading.end() : end]).strip()
+        if text:
+            sections.append(f"{name}\n{_indented(text)}")
+    return "\n\n".join(sections)
+
+
+def _release(version: str) -> str:
+    found = re.match(r"v?(\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?)", version)
+    return found[1] if found else version
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines() if line.strip())

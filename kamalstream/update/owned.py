@@ -1,0 +1,153 @@
+"""Keeps what is the owner's, where Copier would not. Run by the hooks of an update.
+
+The standard library and PyYAML only, and Copier as a process: a plain `copier update` has nothing
+else.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kamalstream.check.app import ANSWERS
+from kamalstream.errors import BadInput
+from kamalstream.update.git import committed, git, names
+from kamalstream.update.rendering import render
+
+
+def set_ignored_aside(app: Path, rendered: list[str]) -> None:
+    """Keep what git cannot bring back: files among `rendered` that the app's .gitignore names.
+
+    Copier replaces or deletes them without merging. `put_ignored_back` ends it; what an interrupted
+    update left behind is put back first.
+    """
+    put_ignored_back(app)
+    ignored = names(
+        app, "ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *rendered
+    )
+    for file in ignored:
+        copy = _aside(app) / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(app / file, copy)
+
+
+def put_ignored_back(app: Path) -> list[str]:
+    """Put back what `set_ignored_aside` kept; return the names."""
+    aside = _aside(app)
+    files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
+    for file in files:
+        (app / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(aside / file, app / file)
+    shutil.rmtree(aside, ignore_errors=True)
+    return files
+
+
+def _aside(app: Path) -> Path:
+    return app / git(app, "rev-parse", "--git-dir").strip() / "kamalstream-update"
+
+
+def keep_dropped(app: Path) -> tuple[list[str], list[str]]:
+    """Bring back the owner's files that Copier deleted because the template dropped them.
+
+    Returns those, and those that stay deleted: they were as the template had rendered them.
+    """
+    deleted = names(app, "ls-files", "--deleted", "-z", "--", ".")
+    if not deleted:
+        return [], []
+    with _rendered_last_time(app) as before:
+        kept = [file for file in deleted if not _as_rendered(app, file, before)]
+    if kept:
+        git(app, "checkout", "-q", "--", *kept)
+    for file in kept:
+        # Copier tried to put the owner's edits into a file that is no more.
+        (app / f"{file}.rej").unlink(missing_ok=True)
+    return kept, [file for file in deleted if file not in kept]
+
+
+def _as_rendered(app: Path, file: str, before: Path | None) -> bool:
+    if before is None or not (before / file).is_file():
+        return False
+    return committed(app, file) == (before / file).read_bytes()
+
+
+@contextmanager
+def _rendered_last_time(app: Path) -> Iterator[Path | None]:
+    """Yield a folder with what the app's last release rendered, None where it cannot be had."""
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+        folder: Path | None = Path(scratch) / app.resolve().name
+        assert folder
+        try:
+            render((committed(app, ANSWERS) or b"{}").decode(), app, folder)
+        except (BadInput, LookupError, ValueError):
+            folder = None
+        yield folder
+
+
+def rename_answer(app: Path, old: str, new: str) -> None:
+    """Carry the answer `old` of the answers file over to the question that is called `new` now.
+
+    Before the update. An answer that is there already under its new name stays.
+    """
+    file = app / ANSWERS
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    if any(line.startswith(f"{new}:") for line in lines):
+        return
+    file.write_text(
+        "".join(re.sub(rf"^{re.escape(old)}:", f"{new}:", one) for one in lines), "utf-8"
+    )
+
+
+def move_file(app: Path, old: str, new: str) -> None:
+    """Carry the owner's edits of `old` over to `new`, where the template renders it now.
+
+    After the update. A file that the owner had deleted or renamed stays away. Where both changed
+    the same lines, `new` is left with a conflict as Copier leaves one.
+    """
+    target = app / new
+    if committed(app, new) is not None or not target.is_file():
+        return
+    theirs = committed(app, old)
+    with _rendered_last_time(app) as before:
+        if before is None or not (before / old).is_file():
+            return
+        if theirs is None:
+            target.unlink()
+            return
+        base = before / old
+        mine = before / "mine"
+        mine.write_bytes(theirs)
+        labels = ["-L", "before updating", "-L", "last update", "-L", "after updating"]
+        stages = [
+            git(app, "hash-object", "-w", "--no-filters", "--", str(path)).strip()
+            for path in (base, mine, target)
+        ]
+        clashes = _merge(app, [*labels, str(mine), str(base), str(target)])
+        mode = git(app, "ls-files", "--stage", "--", old).split()[0]
+        target.write_bytes(mine.read_bytes())
+        target.chmod(int(mode, 8) & 0o777)
+        git(app, "rm", "-q", "--cached", "--", old)
+        (app / old).unlink(missing_ok=True)
+        (app / f"{old}.rej").unlink(missing_ok=True)
+        if clashes:
+            entries = "".join(
+                f"{mode} {stage} {number}\t{_below_top(app, new)}\n"
+                for number, stage in enumerate(stages, 1)
+            )
+            git(app, "update-index", "--index-info", given=entries)
+
+
+def _merge(app: Path, arguments: list[str]) -> int:
+    """Run `git merge-file`, which writes into its first file; return the number of conflicts."""
+    result = subprocess.run(["git", "merge-file", *arguments], cwd=app, check=False)
+    if result.returncode > 127:
+        raise BadInput(f"git merge-file failed: {result.returncode}")
+    return result.returncode
+
+
+def _below_top(app: Path, file: str) -> str:
+    return git(app, "rev-parse", "--show-prefix").strip() + file

@@ -1,0 +1,50 @@
+"""What the template makes of an app's answers, without the owner's edits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from kamalstream.errors import BadInput
+
+
+def render(answers: str, app: Path, folder: Path) -> None:
+    """Render the release that the answers file with the text `answers` names into `folder`.
+
+    `app` is the folder that a relative address of the template starts from. Copier runs as a
+    process of its own, without hooks. Raises BadInput with its last words where it fails.
+    """
+    loaded = yaml.safe_load(answers)
+    data = folder.parent / f"{folder.name}.yml"
+    given = {name: value for name, value in loaded.items() if not name.startswith("_")}
+    data.write_text(yaml.safe_dump(given), "utf-8")
+    options = ("--skip-tasks", "--defaults", "--overwrite", "--quiet", f"--data-file={data}")
+    version = f"--vcs-ref={loaded['_commit']}"
+    copier(["copy", *options, version, str(loaded["_src_path"]), str(folder)], app)
+
+
+def copier(arguments: list[str], folder: Path) -> str:
+    """Run Copier with `arguments` in `folder`; return what its hooks said.
+
+    Raises BadInput with Copier's last words where it fails.
+    """
+    result = subprocess.run(
+        [sys.executable, "-m", "copier", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        raise BadInput(_in_words(lines[-1]) if lines else f"copier ended with {result.returncode}")
+    return result.stdout
+
+
+def _in_words(line: str) -> str:
+    """Return what refuse_bad_data (copier.yml) says, without what Jinja puts around it."""
+    start, end = "'None' has no attribute '", "'"
+    return line[len(start) :].removesuffix(end) if line.startswith(start) else line
