@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from kamalstream import programs
 from kamalstream.errors import BadInput
-from kamalstream.prove import redirect, rows, writer
+from kamalstream.prove import kills, redirect, rows, writer
 from kamalstream.prove.drill import DrillReport, drill
+from kamalstream.prove.kills import kill_often, table
 from kamalstream.prove.s3 import ScratchS3
 from tests.conftest import requires
 
@@ -39,7 +42,9 @@ def litestream_yml(series: str, bucket: str) -> str:
             lines += ["retention: 720h", "snapshot-interval: 24h"]
             text += "    replicas:\n      - " + "\n        ".join(lines) + "\n"
         else:
-            text += "    replica:\n      " + "\n      ".join(lines) + "\n"
+            text += (
+                "    monitor-interval: 750ms\n    replica:\n      " + "\n      ".join(lines) + "\n"
+            )
     return text
 
 
@@ -69,14 +74,14 @@ def test_a_good_configuration_brings_every_database_back(
     text = litestream_yml(series, f"good-{series}")
     app = app_with(tmp_path, text)
     steps: list[str] = []
-    reports = drill(app, DATABASES, series, seconds=4, server=s3, on_progress=steps.append)
+    reports = drill(app, DATABASES, series, seconds=3, server=s3, on_progress=steps.append)
 
     assert [report.database for report in reports] == ["primary", "queue"]
     for report in reports:
         assert report.problems == ()
         assert report.ok
         assert report.integrity == "ok"
-        assert report.rows_written > 50
+        assert report.rows_written > 20
         assert report.rows_back + report.rows_lost == report.rows_written
         assert report.rows_back > 0
         assert report.seconds_lost <= report.loss_bound == 2.0
@@ -138,7 +143,7 @@ def test_a_bucket_that_takes_nothing_is_no_backup(
     s3: ScratchS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # S3 has no bucket names this short, and the server keeps nothing that is put there.
-    monkeypatch.setattr("kamalstream.prove.drill._FIRST_UPLOAD_WITHIN", 4.0)
+    monkeypatch.setattr("kamalstream.prove.drill._FIRST_UPLOAD_WITHIN", 2.5)
     app = app_with(tmp_path, litestream_yml("0.5", "ab"))
     for report in drill(app, DATABASES, "0.5", seconds=1, server=s3):
         assert report.rows_back == 0
@@ -228,6 +233,18 @@ def test_only_what_must_differ_is_redirected_and_the_rest_stays_to_the_byte() ->
     )
 
 
+def test_drills_that_share_a_server_differ_in_their_buckets_alone() -> None:
+    turned = [
+        redirect.redirect(REDIRECTED, Path("/disk"), "http://[::1]:1", "KEY", "SECRET", lane)
+        for lane in ("", "-2")
+    ]
+    assert turned[1] == turned[0].replace(
+        'bucket: "app-backups"', 'bucket: "app-backups-2"'
+    ).replace("bucket: app-backups\n", 'bucket: "app-backups-2"\n').replace(
+        "bucket: other", 'bucket: "other-2"'
+    )
+
+
 def test_the_loss_bound_follows_the_intervals_of_the_file() -> None:
     first, second, third = redirect.replicated(REDIRECTED)
     assert (first.path, first.bucket, first.key) == (
@@ -238,6 +255,26 @@ def test_the_loss_bound_follows_the_intervals_of_the_file() -> None:
     assert first.line == 12
     assert first.loss_bound == 11.5
     assert second.loss_bound == third.loss_bound == 2.0
+
+
+@SERIES
+def test_kills_one_after_the_other_keep_what_came_back_before(
+    series: str, s3: ScratchS3, tmp_path: Path
+) -> None:
+    app = app_with(tmp_path, litestream_yml(series, f"kills{series}"))
+    result = kill_often(app, DATABASES, series, 2, s3, lanes=1)
+
+    assert len(result.rounds) == len(result.seconds_lost) == 2
+    assert result.problems == ()
+    first, second = ({r.database: r for r in reports} for reports in result.rounds)
+    for name in DATABASES:
+        assert second[name].rows_written > first[name].rows_back > 0
+    assert s3.holds(f"kills{series}-kills-{series}-0", "myapp/production.sqlite3")
+    with Console(width=80, record=True, file=io.StringIO()) as console:
+        console.print(table([result]))
+    shown = console.export_text()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert f"{max(result.seconds_lost):.2f} s" in shown
 
 
 def written(tmp_path: Path, name: str = "a", count: int = 5) -> tuple[Path, rows.Contents]:
@@ -311,3 +348,11 @@ def test_a_damaged_database_is_seen(tmp_path: Path) -> None:
     except sqlite3.DatabaseError:
         return
     assert "integrity_check" in promises(before, after, before.rows[300][2])
+
+
+def test_kills_of_a_folder_without_answers_end_with_two_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["kills", str(tmp_path)])
+    assert kills.main() == 2
+    assert ".copier-answers.yml" in capsys.readouterr().err

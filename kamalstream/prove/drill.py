@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kamalstream import programs
@@ -63,14 +64,15 @@ class Scene:
     """A scratch server: its disk, the redirected configuration and what is to be backed up.
 
     `databases` maps a name to the path the app opens on the server; it lies at that path below
-    `folder`/disk.
+    `folder`/disk. Scenes that share an S3 server differ in their `lane`, an ending of bucket names.
     """
 
     litestream: Path
-    folder: Path
     text: str
     databases: Mapping[str, str]
+    folder: Path
     server: ScratchS3
+    lane: str = ""
 
     @property
     def disk(self) -> Path:
@@ -122,6 +124,23 @@ def drill(
     Raises:
         BadInput: no litestream.yml, one that cannot be redirected, or a program is missing.
     """
+    scene_of = staged(app, databases, series)
+    if server is None:
+        on_progress("starting an S3 server on loopback")
+    with (
+        nullcontext(server) if server else ScratchS3() as s3,
+        tempfile.TemporaryDirectory(prefix="kamalstream-drill-") as folder,
+    ):
+        return lose_and_restore(
+            scene_of(Path(folder), s3),
+            random.uniform(0.5, 1.0) * seconds,
+            writers=writers,
+            on_progress=on_progress,
+        )
+
+
+def staged(app: Path, databases: Mapping[str, str], series: str) -> Callable[..., Scene]:
+    """Return what makes a Scene of `app` from a folder and a server (and a lane); see `drill`."""
     try:
         text = (app / FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,16 +157,7 @@ def drill(
     on_server = {
         name: posixpath.normpath(f"{RAILS_ROOT}/{path}") for name, path in databases.items()
     }
-    if server is None:
-        on_progress("starting an S3 server on loopback")
-    with (
-        nullcontext(server) if server else ScratchS3() as s3,
-        tempfile.TemporaryDirectory(prefix="kamalstream-drill-") as folder,
-    ):
-        scene = Scene(litestream, Path(folder), text, on_server, s3)
-        return lose_and_restore(
-            scene, random.uniform(0.5, 1.0) * seconds, writers=writers, on_progress=on_progress
-        )
+    return partial(Scene, litestream, text, on_server)
 
 
 def lose_and_restore(
@@ -193,10 +203,10 @@ def _set(scene: Scene, entries: Sequence[Replicated]) -> None:
     """Put in place what a server in use has: buckets, the configuration, databases."""
     s3 = scene.server
     for bucket in {entry.bucket for entry in entries if entry.bucket}:
-        s3.create_bucket(bucket)
+        s3.create_bucket(bucket + scene.lane)
     scene.config.touch(mode=0o600)
     scene.config.write_text(
-        redirect(scene.text, scene.disk, s3.endpoint, s3.access_key, s3.secret_key),
+        redirect(scene.text, scene.disk, s3.endpoint, s3.access_key, s3.secret_key, scene.lane),
         encoding="utf-8",
     )
     for name in scene.databases:
@@ -323,7 +333,7 @@ def _waiting_for_the_first_upload(
         waiting = {
             name: entry
             for name, entry in waiting.items()
-            if not scene.server.holds(entry.bucket, entry.key)
+            if not scene.server.holds(entry.bucket + scene.lane, entry.key)
         }
         time.sleep(0.05)
     if litestream.poll() is not None:

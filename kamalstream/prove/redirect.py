@@ -59,13 +59,16 @@ def replicated(text: str) -> tuple[Replicated, ...]:
     )
 
 
-def redirect(text: str, disk: Path, endpoint: str, access_key: str, secret_key: str) -> str:
+def redirect(
+    text: str, disk: Path, endpoint: str, access_key: str, secret_key: str, lane: str = ""
+) -> str:
     """Return the text with its databases below `disk` and its replicas at `endpoint`.
 
     Replaced are the database paths, `endpoint` (added where there is none), `force-path-style`
     (a loopback address has no bucket subdomains), keys written into the file, and the settings
     that would reach outside the drill (heartbeat, exec, ports, control socket). Buckets, replica
-    paths and everything else stay.
+    paths and everything else stay; only where several drills share one server do bucket names end
+    in the `lane` of each.
 
     Raises:
         BadInput: as `replicated`.
@@ -87,6 +90,9 @@ def redirect(text: str, disk: Path, endpoint: str, access_key: str, secret_key: 
         replace(_entries(holder).get("access-key-id"), access_key)
         replace(_entries(holder).get("secret-access-key"), secret_key)
         replace(_entries(holder).get("force-path-style"), "true")
+        if lane:
+            bucket = _value(holder, "bucket")
+            replace(_entries(holder).get("bucket"), json.dumps(bucket + lane))
     for database, replica in entries:
         for key in _ON_DISK:
             replace(_entries(database).get(key), json.dumps(on_disk(disk, _value(database, key))))

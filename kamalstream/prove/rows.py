@@ -78,9 +78,10 @@ def loss_bound(sync_interval: float = 1.0, monitor_interval: float = 1.0) -> flo
     """Return how old (seconds) the oldest lost commit may be when the server is lost.
 
     Litestream looks at the WAL every `monitor_interval` and uploads what it saw every
-    `sync_interval`, both 1 s by default, in 0.3 and 0.5 alike (db.go, replica.go): one sync
-    interval plus one second. A longer monitor interval adds to the wait, a shorter one does not
-    pay for the upload.
+    `sync_interval`, both 1 s by default in 0.3 and 0.5 (db.go, replica.go), so the promise is one
+    sync interval plus one second. In 0.5 the two clocks run apart: at the defaults the worst case
+    is the bound itself plus the upload, which a monitor interval a little below 1 s makes room
+    for. A longer one adds to the wait.
     """
     return sync_interval + max(1.0, monitor_interval)
 
