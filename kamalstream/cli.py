@@ -15,6 +15,7 @@ from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
 from kamalstream.errors import BadInput
@@ -51,7 +52,7 @@ def init(
 ) -> None:
     """Adopt an app: read it, ask what it does not say, show the changes, write, check."""
     options = init_command.Options(data_file, defaults, yes, dry_run)
-    raise typer.Exit(init_command.run(_folder(folder), options, Console()))
+    raise typer.Exit(init_command.run(_folder(folder), options, Console(highlight=False)))
 
 
 @app.command()
@@ -78,6 +79,15 @@ def check(
         print(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
         print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
     raise typer.Exit(0 if ok(findings) else 1)
+
+
+@app.command()
+def credentials(
+    folder: AppFolder = Path(),
+    stdin: Annotated[bool, typer.Option("--stdin", help="two lines of standard input")] = False,
+) -> None:
+    """Put the two keys of the bucket into Rails' encrypted credentials; both stay hidden."""
+    raise typer.Exit(credentials_command.run(_folder(folder), stdin, Console(highlight=False)))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 import questionary
 
 from kamalstream.ask.answers import is_asked
+from kamalstream.render.source import questions
 
 _GO_ON = "Yes: show what would change"
 
@@ -17,7 +18,7 @@ def review(answers: Mapping[str, Any], width: int) -> str | None:
 
     `width` is that of the terminal. Raises KeyboardInterrupt where the user leaves.
     """
-    names = [name for name in answers if name != "advanced" and is_asked(name)]
+    names = [n for n in questions() if n in answers and n != "advanced" and is_asked(n)]
     room = width - 26
     choices = [questionary.Choice(_GO_ON, value="")]
     for name in names:

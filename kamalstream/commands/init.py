@@ -21,6 +21,7 @@ from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.commands.credentials import INTERRUPTED
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts, inspect_app
@@ -60,8 +61,9 @@ def run(folder: Path, options: Options, console: Console) -> int:
     given = data_file.read(options.data_file, questions()) if options.data_file else {}
     source = template_source()
     quietly = options.defaults or not talks
-    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
-        planned = _plan(source, folder, Path(scratch), given, quietly, console)
+    try:
+        with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+            planned = _plan(source, folder, Path(scratch), given, quietly, console)
         show(planned, console)
         if options.dry_run or not planned.changes:
             return 0
@@ -69,6 +71,9 @@ def run(folder: Path, options: Options, console: Console) -> int:
             console.print("Nothing was changed.")
             return 0
         kept = apply(planned, datetime.now())
+    except KeyboardInterrupt:
+        console.print("\nNothing was changed.")
+        return INTERRUPTED
     console.print(f"[green]Written:[/] {len(planned.changes)} files.", end=" ")
     if kept:
         console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", end="")

@@ -1,0 +1,231 @@
+"""`kamalstream init`, typed at a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from kamalstream.render.source import questions
+
+from .fixtures_init import files_of
+from .fixtures_template import RELEASE
+
+ENTER = "\r"
+CTRL_C = "\x03"
+DOWN = "\x1b[B"
+CLEAR_LINE = "\x15"
+
+RUN = """
+import sys
+from kamalstream.cli import main
+from kamalstream.commands import init
+from kamalstream.render.source import Source
+init.template_source = lambda: Source({template!r}, {release!r})
+sys.argv[0] = "kamalstream"
+main()
+"""
+
+
+class Wizard:
+    """A terminal with `kamalstream init APP` in it."""
+
+    def __init__(self, template: Path, app: Path, *options: str, **environment: str) -> None:
+        self.app = app
+        self.before = files_of(app)
+        code = RUN.format(template=str(template), release=RELEASE)
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-c", code, "init", str(app), *options],
+            env={
+                **{k: v for k, v in os.environ.items() if k != "NO_COLOR"},
+                "TERM": "xterm-256color",
+                "PROMPT_TOOLKIT_NO_CPR": "1",
+                "PAGER": "cat",
+                **environment,
+            },
+            dimensions=(24, 80),
+            encoding="utf-8",
+            timeout=40,
+        )
+        self.seen = ""
+
+    def sees(self, text: str) -> None:
+        """Wait until `text` is on the screen, whatever the terminal puts between words."""
+        words = [re.escape(word) for word in text.split()]
+        self.child.expect(r"(?:\s|\x1b\[[0-9;?]*[A-Za-z])+".join(words))
+        self.seen += str(self.child.before) + str(self.child.after)
+
+    def answers(self, question: str, answer: str = "", end: str = ENTER) -> None:
+        self.sees(question)
+        self.child.send(answer + end)
+
+    def leaves(self, question: str) -> int:
+        """Press Ctrl-C at `question`."""
+        self.answers(question, CTRL_C, end="")
+        self.sees("Nothing was changed.")
+        return self.ends()
+
+    def ends(self) -> int:
+        self.child.expect(pexpect.EOF)
+        self.seen += str(self.child.before)
+        self.child.close()
+        return int(self.child.exitstatus)
+
+    def is_as_it_was(self) -> bool:
+        return files_of(self.app) == self.before
+
+    def asks_everything(self) -> None:
+        self.answers("Name of the app.")
+        self.answers("Address of the server", "203.0.113.7")
+        self.answers("Public host name", "notes.example.com")
+        self.answers("Which S3-compatible storage")
+        self.answers("as DigitalOcean Spaces writes it")
+        self.answers("Name of the bucket", "notes-backups")
+        self.answers("Look at the rest too?", "n", end="")
+
+    @property
+    def stored(self) -> dict[str, object]:
+        loaded: dict[str, object] = yaml.safe_load((self.app / ".copier-answers.yml").read_text())
+        return loaded
+
+
+@pytest.fixture
+def wizard(template: Path, sample_app: Callable[[str], Path]) -> Iterator[Callable[..., Wizard]]:
+    started: list[Wizard] = []
+
+    def start(*options: str, app: str = "rails_8_1", **environment: str) -> Wizard:
+        started.append(Wizard(template, sample_app(app), *options, **environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.child.close(force=True)
+
+
+def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizard]) -> None:
+    init = wizard()
+    init.sees("Rails 8.1.1; Ruby 3.4.7 (.ruby-version)")
+    init.asks_everything()
+    init.sees("Is all of this right?")
+    init.sees("server_ip 203.0.113.7")
+    init.child.send(ENTER)
+    init.sees("+++ b/Dockerfile")
+    init.sees("New files")
+    init.answers("Write these changes?", "y", end="")
+    init.sees("Written:")
+    init.sees("What comes next:")
+    assert init.ends() == 0
+    assert init.stored["app_name"] == "notes"
+    assert init.stored["bucket"] == "notes-backups"
+    assert "\x1b[32m" in init.seen  # green
+
+
+def test_an_answer_can_be_changed_on_the_page_of_all_answers(
+    wizard: Callable[..., Wizard],
+) -> None:
+    init = wizard("--dry-run")
+    init.asks_everything()
+    init.sees("Is all of this right?")
+    init.sees("heartbeat_url")
+    # From "Yes" down to the provider: the answers stand in the order of the questions.
+    names = [name for name in questions() if name not in ("advanced", "registry_username")]
+    for _ in range(names.index("storage_provider") + 1):
+        init.child.send(DOWN)
+    init.child.send(ENTER)
+    init.answers("Which S3-compatible storage", DOWN)  # AWS
+    # What hangs on it is asked again, with the default that fits.
+    init.sees("as AWS S3 writes it")
+    init.sees("us-east-1")
+    init.child.send(ENTER)
+    init.sees("Address of the S3 server")
+    init.child.send(ENTER)
+    init.sees("Is all of this right?")
+    init.sees("storage_provider aws")
+    init.child.send(ENTER)
+    init.sees("+++ b/config/deploy.yml")
+    assert init.ends() == 0
+    assert init.is_as_it_was()
+
+
+@pytest.mark.parametrize("question", ["Name of the app.", "Name of the bucket"])
+def test_ctrl_c_at_a_question_leaves_the_app_as_it_was(
+    wizard: Callable[..., Wizard], question: str
+) -> None:
+    init = wizard()
+    if question == "Name of the bucket":
+        init.answers("Name of the app.")
+        init.answers("Address of the server", "203.0.113.7")
+        init.answers("Public host name", "notes.example.com")
+        init.answers("Which S3-compatible storage")
+        init.answers("as DigitalOcean Spaces writes it")
+    assert init.leaves(question) == 130
+    assert init.is_as_it_was()
+
+
+def test_ctrl_c_on_the_page_of_answers_leaves_the_app_as_it_was(
+    wizard: Callable[..., Wizard],
+) -> None:
+    init = wizard()
+    init.asks_everything()
+    assert init.leaves("Is all of this right?") == 130
+    assert init.is_as_it_was()
+
+
+@pytest.mark.parametrize(("key", "code"), [(CTRL_C, 130), ("n", 0)])
+def test_whoever_does_not_confirm_has_the_app_as_it_was(
+    wizard: Callable[..., Wizard], key: str, code: int
+) -> None:
+    init = wizard()
+    init.asks_everything()
+    init.answers("Is all of this right?")
+    init.answers("Write these changes?", key, end="")
+    init.sees("Nothing was changed.")
+    assert init.ends() == code
+    assert init.is_as_it_was()
+
+
+def test_a_bad_answer_in_the_data_file_is_said_before_anything_is_asked(
+    wizard: Callable[..., Wizard], tmp_path: Path
+) -> None:
+    (tmp_path / "answers.yml").write_text("bucket: Not_A_Bucket\n")
+    init = wizard("--data-file", str(tmp_path / "answers.yml"))
+    init.sees('bucket "Not_A_Bucket" is not an S3 bucket name')
+    assert init.ends() == 2
+    assert "Name of the app" not in init.seen
+
+
+def test_databases_that_cannot_be_read_are_asked_for(
+    wizard: Callable[..., Wizard], sample_app: Callable[[str], Path], template: Path
+) -> None:
+    app = sample_app("rails_8_0")
+    (app / "config/database.yml").write_text("<%= File.read('elsewhere.yml') %>\n")
+    init = Wizard(template, app)
+    init.sees("not certain config/database.yml:1: code puts whole lines here")
+    init.answers("Name of the app.")
+    init.answers("Address of the server", "203.0.113.7")
+    init.answers("Public host name", "notes.example.com")
+    init.answers("Which S3-compatible storage")
+    init.answers("as DigitalOcean Spaces writes it")
+    init.answers("Name of the bucket", "notes-backups")
+    init.answers("Look at the rest too?", "n", end="")
+    init.sees("Every SQLite database")
+    init.child.close(force=True)
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colour_there_is_none(
+    wizard: Callable[..., Wizard], environment: dict[str, str]
+) -> None:
+    init = wizard("--dry-run", **environment)
+    init.asks_everything()
+    init.answers("Is all of this right?")
+    init.sees("New files")
+    assert init.ends() == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[[0-9;]*38;", init.seen)
