@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+TEMPLATE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TEMPLATE))
 
 from kamalstream.render.hooks import migrate
 
-sys.exit(migrate(Path.cwd(), *sys.argv[1:]))
+sys.exit(migrate(Path.cwd(), TEMPLATE, *sys.argv[1:]))

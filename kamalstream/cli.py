@@ -18,6 +18,7 @@ from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
+from kamalstream.commands import update as update_command
 from kamalstream.errors import BadInput
 
 app = typer.Typer(
@@ -53,6 +54,28 @@ def init(
     """Adopt an app: read it, ask what it does not say, show the changes, write, check."""
     options = init_command.Options(data_file, defaults, yes, dry_run)
     raise typer.Exit(init_command.run(_folder(folder), options, Console(highlight=False)))
+
+
+@app.command()
+def update(
+    folder: AppFolder = Path(),
+    check: Annotated[bool, typer.Option("--check", help="only say whether there is one")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+    data: Annotated[list[str] | None, typer.Option(help="an answer, as KEY=VALUE")] = None,
+    data_file: Annotated[Path | None, typer.Option(help="answers, as a YAML file")] = None,
+    conflict: Annotated[
+        update_command.Conflicts, typer.Option(help="mark conflicts in the file, or beside it")
+    ] = update_command.Conflicts.inline,
+    format: Annotated[Format, typer.Option(help="of --check: text or json")] = Format.text,
+) -> None:
+    """Pull a newer template: show what would change, merge it with your edits, say what to run."""
+    here = _folder(folder)
+    if check:
+        raise typer.Exit(update_command.check(here, format is Format.json))
+    given = update_command.Given(tuple(data or ()), data_file, conflict)
+    options = update_command.Options(yes, dry_run)
+    raise typer.Exit(update_command.run(here, given, options, Console()))
 
 
 @app.command()

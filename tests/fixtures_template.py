@@ -70,11 +70,10 @@ def render(
             str(template),
             app,
             data={**ANSWERS, **(answers or {})},
-            vcs_ref=RELEASE,
             defaults=True,
             overwrite=True,
             quiet=True,
-            **{"unsafe": True, **options},
+            **{"unsafe": True, "vcs_ref": RELEASE, **options},
         )
 
 

@@ -113,3 +113,14 @@ def adopted(two_releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
         return folder
 
     return copied
+
+
+def state(app: Path) -> tuple[str, dict[str, tuple[bytes, int]]]:
+    """Return what git says of the app, and every file that is not ignored, with its mode."""
+    listed = git(app, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    files = {
+        name: ((app / name).read_bytes(), (app / name).stat().st_mode)
+        for name in sorted(set(listed))
+        if name and (app / name).is_file()
+    }
+    return git(app, "status", "--porcelain", "--", ".") + git(app, "ls-files", "-s"), files

@@ -58,12 +58,13 @@ def before_update(app: Path, template: Path) -> int:
     return _unharmed(lambda: set_ignored_aside(app, rendered_files(template)))
 
 
-def migrate(app: Path, kind: str, old: str, new: str) -> int:
+def migrate(app: Path, template: Path, kind: str, old: str, new: str) -> int:
     """Carry out one migration, "rename_answer" or "move_file"; always returns 0."""
     if not (app / RAILS_MARKER).is_file():
         return 0
-    work = {"rename_answer": rename_answer, "move_file": move_file}[kind]
-    return _unharmed(lambda: work(app, old, new))
+    if kind == "rename_answer":
+        return _unharmed(lambda: rename_answer(app, old, new))
+    return _unharmed(lambda: move_file(app, template, old, new))
 
 
 def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
@@ -81,7 +82,7 @@ def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
 
 def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> None:
     ignored = put_ignored_back(app)
-    kept, removed = keep_dropped(app)
+    kept, removed = keep_dropped(app, template)
     changelog = template / "CHANGELOG.md"
     new = news(changelog.read_text("utf-8"), *versions) if changelog.is_file() else ""
     if new:

@@ -30,8 +30,12 @@ _WHAT = {
 
 
 def show(plan: Plan, console: Console) -> None:
-    """Print the plan; on a terminal that it does not fit, through the user's pager."""
-    text = Text("\n").join(_lines(plan))
+    """Print the plan."""
+    page(Text("\n").join(_lines(plan)), console)
+
+
+def page(text: Text, console: Console) -> None:
+    """Print `text`; on a terminal that it does not fit, through the user's pager."""
     if console.is_terminal and len(text.plain.splitlines()) > console.height - 2:
         # Colours, and back at once where it fits after all; what the user set stays.
         os.environ.setdefault("LESS", "-FRX")
@@ -67,10 +71,13 @@ def _diff(change: Change) -> Iterator[Text]:
     lines = list(difflib.unified_diff(before, after, *names, lineterm=""))
     if not lines:
         yield Text(f"{change.file}: becomes executable")
-    for line in lines:
-        style = next((s for start, s in _STYLES.items() if line.startswith(start)), "")
-        yield Text(line, style)
+    yield from map(diff_line, lines)
     yield Text()
+
+
+def diff_line(line: str) -> Text:
+    """Return a line of a unified diff in its colour."""
+    return Text(line, next((s for start, s in _STYLES.items() if line.startswith(start)), ""))
 
 
 def _gone(plan: Plan) -> Iterator[Text]:

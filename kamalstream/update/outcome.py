@@ -110,13 +110,16 @@ def as_lines(app: Path) -> str:
     lines = [f"  changed: {', '.join(files)}"]
     if found:
         lines += ["", "To resolve, by you:", *(f"  {conflict}" for conflict in found)]
-    history = new_history(app)
-    if history:
-        lines += ["", history]
-    steps = to_run(app)
+    return "\n".join([*lines, "", what_next(app)])
+
+
+def what_next(app: Path) -> str:
+    """Return what a new series of Litestream means, what to run, and how to take all back."""
+    history, steps = new_history(app), to_run(app)
+    lines = [history, ""] if history else []
     if steps:
-        lines += ["", f"When it is committed, run: {' && '.join(steps)}"]
-    return "\n".join([*lines, "", f"To undo the update, in the app's folder:\n  {UNDO}", ""])
+        lines += [f"When it is committed, run: {' && '.join(steps)}", ""]
+    return "\n".join([*lines, "To undo the update, in the app's folder:", f"  {UNDO}", ""])
 
 
 def _before(app: Path, file: str, *keys: str) -> Any:

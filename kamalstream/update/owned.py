@@ -51,15 +51,16 @@ def _aside(app: Path) -> Path:
     return app / git(app, "rev-parse", "--git-dir").strip() / "kamalstream-update"
 
 
-def keep_dropped(app: Path) -> tuple[list[str], list[str]]:
+def keep_dropped(app: Path, template: Path) -> tuple[list[str], list[str]]:
     """Bring back the owner's files that Copier deleted because the template dropped them.
 
     Returns those, and those that stay deleted: they were as the template had rendered them.
+    `template` is Copier's clone of it.
     """
     deleted = names(app, "ls-files", "--deleted", "-z", "--", ".")
     if not deleted:
         return [], []
-    with _rendered_last_time(app) as before:
+    with _rendered_last_time(app, template) as before:
         kept = [file for file in deleted if not _as_rendered(app, file, before)]
     if kept:
         git(app, "checkout", "-q", "--", *kept)
@@ -76,13 +77,15 @@ def _as_rendered(app: Path, file: str, before: Path | None) -> bool:
 
 
 @contextmanager
-def _rendered_last_time(app: Path) -> Iterator[Path | None]:
+def _rendered_last_time(app: Path, template: Path) -> Iterator[Path | None]:
     """Yield a folder with what the app's last release rendered, None where it cannot be had."""
     with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
         folder: Path | None = Path(scratch) / app.resolve().name
         assert folder
         try:
-            render((committed(app, ANSWERS) or b"{}").decode(), app, folder)
+            # Its address as the answers file has it may be one from another folder than this.
+            source = git(template, "remote", "get-url", "origin").strip()
+            render((committed(app, ANSWERS) or b"{}").decode(), source, folder)
         except (BadInput, LookupError, ValueError):
             folder = None
         yield folder
@@ -102,7 +105,7 @@ def rename_answer(app: Path, old: str, new: str) -> None:
     )
 
 
-def move_file(app: Path, old: str, new: str) -> None:
+def move_file(app: Path, template: Path, old: str, new: str) -> None:
     """Carry the owner's edits of `old` over to `new`, where the template renders it now.
 
     After the update. A file that the owner had deleted or renamed stays away. Where both changed
@@ -112,7 +115,7 @@ def move_file(app: Path, old: str, new: str) -> None:
     if committed(app, new) is not None or not target.is_file():
         return
     theirs = committed(app, old)
-    with _rendered_last_time(app) as before:
+    with _rendered_last_time(app, template) as before:
         if before is None or not (before / old).is_file():
             return
         if theirs is None:

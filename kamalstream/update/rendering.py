@@ -11,10 +11,10 @@ import yaml
 from kamalstream.errors import BadInput
 
 
-def render(answers: str, app: Path, folder: Path) -> None:
+def render(answers: str, source: str, folder: Path, here: Path | None = None) -> None:
     """Render the release that the answers file with the text `answers` names into `folder`.
 
-    `app` is the folder that a relative address of the template starts from. Copier runs as a
+    `source` is the template's address; one that is relative starts from `here`. Copier runs as a
     process of its own, without hooks. Raises BadInput with its last words where it fails.
     """
     loaded = yaml.safe_load(answers)
@@ -23,7 +23,7 @@ def render(answers: str, app: Path, folder: Path) -> None:
     data.write_text(yaml.safe_dump(given), "utf-8")
     options = ("--skip-tasks", "--defaults", "--overwrite", "--quiet", f"--data-file={data}")
     version = f"--vcs-ref={loaded['_commit']}"
-    copier(["copy", *options, version, str(loaded["_src_path"]), str(folder)], app)
+    copier(["copy", *options, version, source, str(folder)], here or folder.parent)
 
 
 def copier(arguments: list[str], folder: Path) -> str:

@@ -1,0 +1,171 @@
+"""`kamalstream update`: a newer template, merged with what the owner of the app has made of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import questionary
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from kamalstream.ask import data_file
+from kamalstream.check import check_files
+from kamalstream.check.app import App
+from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.errors import BadInput
+from kamalstream.render.show import diff_line, page
+from kamalstream.update.outcome import UNDO, what_next
+from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
+from kamalstream.update.releases import Releases, releases
+
+_NO_TERMINAL = (
+    "there is no terminal to ask on. Say --yes to update without a question, or --dry-run to only "
+    "see what would change."
+)
+
+
+class Conflicts(str, Enum):
+    """Where both sides of a conflict go, as Copier's --conflict."""
+
+    inline = "inline"
+    rej = "rej"
+
+
+@dataclass(frozen=True)
+class Given:
+    """New answers, and how conflicts are left; see `kamalstream update --help`."""
+
+    data: tuple[str, ...] = ()
+    data_file: Path | None = None
+    conflict: Conflicts = Conflicts.inline
+
+
+@dataclass(frozen=True)
+class Options:
+    """Whether to ask, and whether to write."""
+
+    yes: bool = False
+    dry_run: bool = False
+
+
+def check(folder: Path, as_json: bool) -> int:
+    """Say whether there is a newer release; return 1 where there is, else 0."""
+    App(folder)
+    found = releases(folder)
+    if as_json:
+        answer = {
+            "app": str(folder),
+            "current": found.current,
+            "newest": found.newest,
+            "update_available": found.available,
+            "news": found.news,
+        }
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        print(_versions(found))
+        if found.available and found.news:
+            print(f"\n{found.news}")
+    return 1 if found.available else 0
+
+
+def run(folder: Path, given: Given, options: Options, console: Console) -> int:
+    """Update the app in `folder`; return the exit code. Raises BadInput, with nothing written."""
+    talks = sys.stdin.isatty() and sys.stdout.isatty()
+    if not talks and not (options.yes or options.dry_run):
+        raise BadInput(_NO_TERMINAL)
+    App(folder)
+    refuse_unready(folder)
+    with console.status("looking for the newest release"):
+        found = releases(folder)
+    answers = _answers(given, found.questions)
+    console.print(_versions(found), highlight=False)
+    if not found.available and not answers:
+        return 0
+    if found.available and found.news:
+        console.print(f"\n{escape(found.news)}", highlight=False, soft_wrap=True)
+    console.print("\nThe update is tried on a copy of the app.")
+    with preview(folder, answers, given.conflict.value) as done:
+        if not done.changes:
+            console.print("Nothing changes.")
+            return 0
+        page(Text("\n").join([Text(), *map(diff_line, done.diff.splitlines())]), console)
+        console.print("\n".join(_summary(done)), highlight=False, soft_wrap=True, markup=False)
+        next_steps = f"\n{what_next(done.copy)}"
+        if options.dry_run or (talks and not options.yes and not _confirmed()):
+            console.print("Nothing was changed.")
+            return 0
+        try:
+            take_over(done)
+        except BadInput:
+            raise
+        except BaseException:
+            print(f"\nTo have the app as it was, in its folder:\n  {UNDO}", file=sys.stderr)
+            raise
+    findings = [finding for finding in check_files(App(folder)) if finding.level != "note"]
+    _say_what_is_left(done, findings, console)
+    console.print(next_steps, highlight=False, soft_wrap=True, markup=False)
+    return 0 if ok(findings) and not done.conflicts else 1
+
+
+def _answers(given: Given, known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the new answers; raise BadInput for one that there is no question for."""
+    answers = data_file.read(given.data_file, known) if given.data_file else {}
+    for one in given.data:
+        key, equals, value = one.partition("=")
+        if not equals or key not in known:
+            raise BadInput(f"--data {one}: write KEY=VALUE, with a key of {', '.join(known)}.")
+        try:
+            answers[key] = _value(value)
+        except yaml.YAMLError as error:
+            raise BadInput(f"--data {one}: the value is not valid YAML.") from error
+    return answers
+
+
+def _value(text: str) -> Any:
+    """Read a value as Copier does its own --data: lists and mappings as YAML, all else as it is."""
+    loaded = yaml.safe_load(text)
+    return loaded if isinstance(loaded, (dict, list, bool)) else text
+
+
+def _versions(found: Releases) -> str:
+    if found.available:
+        return f"There is a newer release of the template: {found.current} → {found.newest}"
+    return f"The app is on the newest release of the template, {found.current}."
+
+
+def _summary(done: Preview) -> Iterator[str]:
+    groups = (
+        ("new", done.new),
+        ("updated", done.updated),
+        ("merged with yours", done.merged),
+        ("removed: the template has it no more, and it was not changed", done.dropped),
+        ("untouched", done.untouched),
+        ("stays away, as you removed it", done.absent),
+    )
+    for name, files in groups:
+        if files:
+            yield f"{name}\n" + "\n".join(f"  {file}" for file in files)
+    if done.conflicts:
+        yield "conflict, to be resolved by you\n" + "\n".join(f"  {one}" for one in done.conflicts)
+
+
+def _confirmed() -> bool:
+    return bool(questionary.confirm("Update the app so?", default=True).unsafe_ask())
+
+
+def _say_what_is_left(done: Preview, findings: list[Finding], console: Console) -> None:
+    console.print("\n[green]Updated.[/] Nothing is committed yet.", highlight=False)
+    if done.conflicts:
+        files = ", ".join(one.file for one in done.conflicts)
+        console.print(f"Resolve first: {files}", style="yellow", soft_wrap=True, markup=False)
+    elif findings:
+        console.print(as_text(findings), soft_wrap=True, markup=False, highlight=False)
+        console.print(f"Checked: {summary(findings)}.")

@@ -1,0 +1,77 @@
+"""Which release of the template an app is on, and which is the newest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from copier._main import Worker
+from copier.errors import CopierError
+
+from kamalstream.check.app import ANSWERS
+from kamalstream.errors import BadInput
+from kamalstream.update.news import news
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Versions (PEP 440) of the template, what is new between them, and its questions."""
+
+    current: str
+    newest: str
+    available: bool
+    news: str
+    questions: tuple[str, ...]
+
+
+def releases(app: Path) -> Releases:
+    """Ask the template that `app` was rendered from, which may be in the network.
+
+    Raises BadInput where the answers file names none, or it cannot be had.
+    """
+    try:
+        with _in_folder(app), warnings.catch_warnings(), Worker(dst_path=app) as worker:
+            warnings.simplefilter("ignore")
+            before = worker.subproject.template
+            if before is None or not before.version or not worker.template.version:
+                raise BadInput(
+                    f"the template named in {ANSWERS} is no git repository here, or has no "
+                    "releases. Mend its _src_path,\nor render again: kamalstream init"
+                )
+            changelog = worker.template.local_abspath / "CHANGELOG.md"
+            text = changelog.read_text("utf-8") if changelog.is_file() else ""
+            current, newest = str(before.version), str(worker.template.version)
+            return Releases(
+                current,
+                newest,
+                worker.template.version > before.version,
+                news(text, current, newest),
+                tuple(worker.template.questions_data),
+            )
+    except (CopierError, ValueError, OSError) as error:
+        raise BadInput(_cannot(app, error)) from error
+    except Exception as error:
+        # What git says when it cannot reach the repository comes as plumbum's own exception.
+        if type(error).__name__ != "ProcessExecutionError":
+            raise
+        raise BadInput(_cannot(app, error)) from error
+
+
+def _cannot(app: Path, error: Exception) -> str:
+    said = [line.strip(" |") for line in str(error).splitlines() if line.strip(" |")]
+    return f"the template named in {app / ANSWERS} cannot be had: {said[-1] if said else error}"
+
+
+@contextlib.contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """An address like ../template is one from the app's folder."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
