@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
+import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 
 import pytest
@@ -15,6 +18,7 @@ from e2e import app
 from e2e.engine import HOST_LOOPBACK
 from e2e.record import Drill, Record
 from e2e.stage import Stage
+from kamalstream.prove.kills import kill_often
 
 # One sync interval (1 s) and a second: what was committed before that may not be missing.
 SYNCED = 2.5
@@ -37,8 +41,8 @@ def drill(record: Record) -> Callable[..., None]:
 
     def seen(title: str, before: Rows, after: Rows, what: str) -> None:
         missing = sum(len(set(before[name]) - set(after[name])) for name in before)
-        counts = [sum(len(rows) for rows in shown.values()) for shown in (before, after)]
-        record.drills.append(Drill(title, *counts, missing, what))
+        rows_before, rows_after = (sum(map(len, rows.values())) for rows in (before, after))
+        record.drills.append(Drill(title, rows_before, rows_after, missing, what))
         assert missing == 0, f"{missing} rows are missing"
 
     return seen
@@ -241,10 +245,18 @@ def test_wrong_keys_at_the_first_boot(deployed: Stage, drill: Callable[..., None
         "run", "--rm", "--volume", f"{app.NAME}_storage:/s", "kamalstream/debian", "ls", "/s"
     )
     assert "production.sqlite3" not in files.split()
+    # As the message says; the accessory still has the wrong keys.
+    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
+        done = deployed.kamal(*step)
+        assert done.code == 0, done.text[-3000:]
+    assert deployed.site.rows() == before
+    write(deployed)
+    live = deployed.site.rows()
     after = lose_and_set_up(deployed)
+    assert after == live, "the accessory replicates again"
     drill(
         "Wrong keys at the first boot of an empty server",
-        before,
+        live,
         after,
         "the app refuses to start and says why; no empty database; with the right keys all is back",
     )
@@ -385,6 +397,121 @@ def test_a_restore_that_cannot_be_is_undone(deployed: Stage, drill: Callable[...
     )
 
 
+# How often bin/restore has called kamal when it is killed: prepare, maintenance, stop of the app,
+# stop of the sidecar, swap, start of the sidecar, start of the app.
+@pytest.mark.parametrize("calls", [1, 3, 5, 6])
+def test_a_restore_that_is_killed_and_run_again_ends_well(
+    deployed: Stage, drill: Callable[..., None], calls: int
+) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(deployed)
+    with killed_after(deployed, calls):
+        killed = deployed.developer.run(
+            deployed.folder, "bin/restore", "--yes", "--timestamp", moment
+        )
+    assert killed.code == -signal.SIGKILL, killed.text
+    restore(deployed, "--timestamp", moment)
+    after = deployed.site.rows()
+    assert after == before
+    drill(
+        f"`bin/restore` killed with SIGKILL after its call {calls} of kamal, then run again",
+        before,
+        after,
+        "exactly the rows of that moment",
+    )
+
+
+@contextmanager
+def killed_after(stage: Stage, calls: int) -> Iterator[None]:
+    """Have the developer's kamal do its work, and at the call number `calls` kill who called it."""
+    real = stage.developer.home / "bin" / "kamal"
+    target = real.readlink()
+    count = stage.developer.home / "calls"
+    count.write_text("")
+    real.unlink()
+    real.write_text(
+        "#!/bin/bash\n"
+        # .kamal/secrets calls kamal too, from within kamal.
+        f'[ -z "$COUNTED" ] || exec {target} "$@"\n'
+        f'COUNTED=1 {target} "$@" </dev/null\n'
+        "code=$?\n"
+        f"echo >> {count}\n"
+        f'if [ "$(wc -l < {count})" -ge {calls} ]; then kill -KILL "$PPID"; fi\n'
+        "exit $code\n"
+    )
+    real.chmod(0o755)
+    try:
+        yield
+    finally:
+        real.unlink()
+        real.symlink_to(target)
+
+
+def test_a_restore_that_fails_in_the_middle_puts_everything_back(
+    deployed: Stage, drill: Callable[..., None]
+) -> None:
+    write(deployed)
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(deployed)
+    before = deployed.site.rows()
+    # After the exchange of the files, kamal cannot start the sidecar any more.
+    script = deployed.folder / "bin/restore"
+    as_rendered = script.read_text()
+    script.write_text(
+        as_rendered.replace("  bring_up\n  down=", "  false # it breaks here\n  down=")
+    )
+    assert script.read_text() != as_rendered
+    try:
+        done = deployed.developer.run(
+            deployed.folder, "bin/restore", "--yes", "--timestamp", moment
+        )
+    finally:
+        script.write_text(as_rendered)
+    assert done.code == 1, done.text
+    assert "as they were before" in done.text
+    after = deployed.site.rows()
+    assert after == before
+    assert lose_and_set_up(deployed) == before, "what was put back is replicated again"
+    drill(
+        "`bin/restore` fails after the files were exchanged",
+        before,
+        after,
+        "put back by itself; the sidecar goes on from there",
+    )
+
+
+def test_production_comes_to_the_developers_machine(
+    deployed: Stage, drill: Callable[..., None]
+) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    mine = deployed.folder / "storage/development.sqlite3"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"mine")
+    said = restore(deployed, "--to-local")
+    [kept] = mine.parent.glob("development.sqlite3.before-restore-*")
+    assert (kept.read_bytes(), kept.name in said) == (b"mine", True)
+    with closing(sqlite3.connect(mine)) as database:
+        rows = [body for (body,) in database.execute("SELECT body FROM entries ORDER BY id")]
+    with closing(sqlite3.connect(mine.with_name("development_queue.sqlite3"))) as database:
+        tasks = [body for (body,) in database.execute("SELECT body FROM tasks ORDER BY id")]
+    after = {"primary": rows, "queue": tasks}
+    assert after == before
+    drill(
+        "`bin/restore --to-local`",
+        before,
+        after,
+        "production's rows in development; the server untouched",
+    )
+
+
 def test_what_can_be_restored_is_shown(deployed: Stage) -> None:
     write(deployed, 3)
     done = deployed.kamal("backup-now")
@@ -425,3 +552,19 @@ def test_from_litestream_0_3_to_0_5(stage: Stage, drill: Callable[..., None]) ->
         after,
         "all rows back after a loss; a moment of 0.3's time restores too",
     )
+
+
+@pytest.mark.parametrize("series", ["0.5", "0.3"])
+def test_no_commit_older_than_the_bound_is_lost_over_fifty_kills(
+    stage: Stage, record: Record, series: str
+) -> None:
+    app.render(stage.folder, stage.developer, app.answers("http://127.0.0.1:8333", series))
+    result = kill_often(stage.folder, app.DATABASES, series, 50, stage.s3)
+    record.kills.append(
+        f"{series} | {len(result.rounds)} | {sum(r.rows_written for r in result.reports):,} "
+        f"| {max(result.seconds_lost):.2f} s | {statistics.median(result.seconds_lost):.2f} s "
+        f"| {max(r.loss_bound for r in result.reports):g} s "
+        f"| {sum(not r.ok for r in result.reports)}"
+    )
+    assert len(result.rounds) == 50
+    assert result.problems == ()
