@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 _HEADING = re.compile(r"^## \[?([^\]\s]+)\]?.*$", re.MULTILINE)
 
@@ -14,9 +15,9 @@ def news(changelog: str, old: str, new: str) -> str:
     the release before it as `old`, and for what is unreleased too as `new`.
     """
     found = list(_HEADING.finditer(changelog))
-    ends = [heading.start() for heading in found[1:]] + [len(changelog)]
     sections: list[str] = []
-    for heading, end in zip(found, ends, strict=True):
+    for heading, following in zip_longest(found, found[1:]):
+        end = following.start() if following else len(changelog)
         name = heading[1]
         if name == _release(old):
             break
