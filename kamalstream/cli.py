@@ -15,6 +15,7 @@ from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.check.surroundings import check_surroundings
 from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
@@ -85,7 +86,7 @@ def check(
 ) -> None:
     """Check everything that was rendered, with the real programs where they are found."""
     checked = App(_folder(folder))
-    findings = check_files(checked)
+    findings = [*check_files(checked), *check_surroundings(checked)]
     asked: list[str] = []
     with Console(stderr=True).status("checking") as status:
 

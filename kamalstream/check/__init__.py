@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from kamalstream.check import databases, deployment, image, litestream_yml, production_rb, secrets
+from kamalstream.check import (
+    databases,
+    deployment,
+    hosts,
+    image,
+    litestream_yml,
+    production_rb,
+    replicators,
+    secrets,
+    servers,
+    uploads,
+)
 from kamalstream.check.app import App
 from kamalstream.check.finding import Finding
 
 #: In the order in which a deploy would trip over them.
-_CHECKS = (databases, litestream_yml, deployment, secrets, image, production_rb)
+_CHECKS = (
+    databases,
+    litestream_yml,
+    deployment,
+    servers,
+    replicators,
+    secrets,
+    image,
+    production_rb,
+    hosts,
+    uploads,
+)
 
 
 def check_files(app: App) -> list[Finding]:

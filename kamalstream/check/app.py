@@ -13,6 +13,7 @@ import yaml
 
 from kamalstream import facts
 from kamalstream.errors import BadInput
+from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.database_yml import Databases, production_databases
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
 
@@ -114,6 +115,11 @@ class App:
         clear = env.get("clear") if isinstance(env, dict) else None
         known = {str(k): str(v) for k, v in clear.items()} if isinstance(clear, dict) else {}
         return production_databases(self.root, known)
+
+    @cached_property
+    def inspected(self) -> AppFacts:
+        """All that is read of the app without running it."""
+        return inspect_app(self.root)
 
     @cached_property
     def lockfile(self) -> GemfileLock:

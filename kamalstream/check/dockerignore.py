@@ -1,59 +1,102 @@
-"""Docker's own matching of .dockerignore patterns."""
+"""Docker's own matching of .dockerignore patterns (moby/patternmatcher, as BuildKit walks)."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """One line: `fits` a path, and what fits is taken `back` (a line with `!`) or left out."""
+
+    back: bool
+    fits: Callable[[str], bool]
 
 
 def excluded(text: str, path: str) -> bool:
     """Return whether a .dockerignore of this `text` keeps `path` out of the build context.
 
-    `path` is relative to the context. As Docker does it (moby/patternmatcher): patterns are
-    cleaned and anchored at the root, `*` and `?` stop at a slash, `**` does not, a directory's
-    match covers what is in it, `!` takes back, and the last pattern that fits decides.
+    `path` is relative to the context. The last pattern that fits the path or a folder above it
+    decides. A pattern is only tried where it would change something, also for the folders above:
+    so `!config` does not bring back what `config/*.key` left out.
     """
+    patterns = [_pattern(line) for line in _lines(text)]
+    above = [False] * len(patterns)
     out = False
-    for line in text.removeprefix("\ufeff").splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        pattern = line.strip()
-        back = pattern.startswith("!")
-        pattern = posixpath.normpath(pattern.removeprefix("!").strip()).lstrip("/")
-        if pattern == ".":
-            continue
-        if re.match(_expression(pattern), path):
-            out = not back
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        here = "/".join(parts[:depth])
+        out = False
+        for index, pattern in enumerate(patterns):
+            if not above[index]:
+                above[index] = pattern.back == out and pattern.fits(here)
+            if above[index]:
+                out = not pattern.back
     return out
 
 
-def _expression(pattern: str) -> str:
-    """Return the regular expression for `pattern`, fitting the path and all below it."""
-    out = ""
-    at = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if pattern.startswith("**", at):
-            at += 2
-            if pattern.startswith("/", at):
-                at += 1
-                out += "(.*/)?"
-            else:
-                out += ".*"
+def _lines(text: str) -> list[str]:
+    """Return the patterns, cleaned (moby/patternmatcher: ignorefile.ReadAll)."""
+    cleaned = []
+    for line in text.removeprefix("\ufeff").splitlines():
+        pattern = line.strip()
+        if line.startswith("#") or pattern in ("", "!"):
             continue
-        if character == "*":
-            out += "[^/]*"
-        elif character == "?":
-            out += "[^/]"
-        elif character == "[" and "]" in pattern[at + 2 :]:
-            end = pattern.index("]", at + 2)
-            inner = pattern[at + 1 : end].replace("\\", "\\\\")
-            out += "[" + ("^" + inner[1:] if inner.startswith("^") else inner) + "]"
-            at = end
-        elif character == "\\" and at + 1 < len(pattern):
-            at += 1
-            out += re.escape(pattern[at])
-        else:
-            out += re.escape(character)
+        back = pattern.startswith("!")
+        pattern = posixpath.normpath(pattern.removeprefix("!").strip())
+        cleaned.append("!" * back + (pattern.lstrip("/") or "/"))
+    return cleaned
+
+
+def _pattern(line: str) -> _Pattern:
+    """Read a pattern: `*` and `?` stop at a slash, `**` does not (Pattern.compile)."""
+    text = line.removeprefix("!")
+    expression, kind, at = "", "exact", 0
+    while at < len(text):
+        character = text[at]
+        first = at == 0
         at += 1
-    return out + r"(/.*)?\Z"
+        if character == "*" and text.startswith("*", at):
+            at += 2 if text.startswith("/", at + 1) else 1
+            if at < len(text):
+                expression += "(.*/)?"
+                kind = "expression"
+            elif kind == "exact":
+                kind = "beginning"
+            else:
+                expression += ".*"
+                kind = "expression"
+            if first:
+                kind = "end"
+            continue
+        if character == "\\" and at < len(text):
+            expression += re.escape(text[at])
+            at += 1
+        elif character in "*?":
+            expression += "[^/]" + ("*" if character == "*" else "")
+        elif character in "[]":
+            expression += character
+        else:
+            # Not in a set: there, - and ^ mean what they mean to Docker.
+            expression += re.escape(character) if character in ".+()|{}$" else character
+            continue
+        kind = "expression"
+    return _Pattern(line.startswith("!"), _matcher(kind, text, expression))
+
+
+def _matcher(kind: str, text: str, expression: str) -> Callable[[str], bool]:
+    if kind == "exact":
+        return lambda path: path == text
+    if kind == "beginning":
+        return lambda path: path.startswith(text[:-2])
+    if kind == "end":
+        return lambda path: path.endswith(text[2:]) or "/" + path == text[2:]
+    try:
+        compiled = re.compile(expression + r"\Z", re.DOTALL)
+    except re.error:
+        # Docker refuses to build with it.
+        return lambda path: False
+    return lambda path: compiled.match(path) is not None

@@ -21,6 +21,7 @@ from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.check.surroundings import check_surroundings
 from kamalstream.commands.credentials import INTERRUPTED
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.errors import BadInput
@@ -152,7 +153,7 @@ def _confirmed() -> bool:
 
 def _check(folder: Path, console: Console) -> bool:
     checked = App(folder)
-    findings = check_files(checked)
+    findings = [*check_files(checked), *check_surroundings(checked)]
     with console.status("checking") as status:
         findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
     to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]
@@ -165,7 +166,7 @@ def _check(folder: Path, console: Console) -> bool:
 
 def _is_next(finding: Finding) -> bool:
     """Whether the finding is what the next steps are for."""
-    return finding.id in ("secrets.empty",)
+    return finding.id in ("secrets.empty", "secrets.no-key")
 
 
 def _next_steps(folder: Path) -> str:

@@ -20,7 +20,7 @@ _STOCK = {
         r"|RUN (apt-get (update|install)|bundle (install|exec bootsnap)|groupadd |useradd "
         r"|chown |chmod |mkdir |sed |ln -s|rm -rf|npm |yarn |pnpm |bun |corepack|curl "
         r"|SECRET_KEY_BASE_DUMMY=1 )"
-        r"|COPY (--\S+ )*(Gemfile|package\.json|bun\.lock|vendor \./vendor|vendor/\S* |\. \.|\"\$"
+        r"|COPY (--\S+ )*(Gemfile|package\.json|bun\.lock|vendor \./vendor|vendor/\*? |\. \.|\"\$"
         r"|/rails|/usr/local)"
         r"|ENV (RAILS_ENV|BUNDLE_\w+|PATH|BUN_INSTALL|LD_PRELOAD|MALLOC_CONF)\b"
     ),

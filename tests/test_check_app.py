@@ -1,0 +1,203 @@
+"""What can be wrong around a deployment: hosts, uploads, servers, a second replicator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kamalstream.check import check_files
+from kamalstream.check.app import App
+from kamalstream.check.dockerignore import excluded
+from kamalstream.check.finding import Finding
+
+from .fixtures_template import render
+
+PRODUCTION_RB, DEPLOY = "config/environments/production.rb", "config/deploy.yml"
+
+
+@pytest.fixture
+def app(template: Path, sample_app: Callable[[str], Path]) -> Path:
+    folder = sample_app("rails_8_1")
+    render(template, folder)
+    return folder
+
+
+def found(app: Path, finding: str) -> list[Finding]:
+    return [one for one in check_files(App(app)) if one.id == finding]
+
+
+def add(app: Path, file: str, lines: str, before: str = "") -> None:
+    text = (app / file).read_text() if (app / file).exists() else ""
+    at = text.rindex(before) if before else len(text)
+    (app / file).parent.mkdir(parents=True, exist_ok=True)
+    (app / file).write_text(text[:at] + lines + text[at:])
+
+
+# --- config.hosts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'config.hosts << "notes.example.com"',
+        'config.hosts = [ "notes.example.com" ]',
+        "config.hosts = [",
+        'config.hosts.push("notes.example.com")',
+        "config.hosts += %w[notes.example.com]",
+    ],
+)
+def test_hosts_that_shut_out_the_health_check_are_an_error(app: Path, line: str) -> None:
+    add(app, PRODUCTION_RB, f"  {line}\n", before="end")
+    [finding] = found(app, "hosts.health-check")
+    assert finding.level == "error"
+    assert finding.file == PRODUCTION_RB
+    assert line in (app / PRODUCTION_RB).read_text().splitlines()[finding.line - 1]
+    assert "/up" in finding.fix
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "  # config.hosts = [\n",
+        "  config.hosts = nil\n",
+        "  config.hosts.clear\n",
+        '  config.hosts << "a.example.com"\n'
+        '  config.host_authorization = { exclude: ->(request) { request.path == "/up" } }\n',
+    ],
+)
+def test_hosts_that_let_it_pass_are_fine(app: Path, lines: str) -> None:
+    add(app, PRODUCTION_RB, lines, before="end")
+    assert found(app, "hosts.health-check") == []
+
+
+# --- Uploads -----------------------------------------------------------------------------------
+
+
+def test_uploads_on_the_volume_are_said_not_to_be_backed_up(app: Path) -> None:
+    assert found(app, "uploads.not-backed-up") == []
+    add(app, "db/migrate/1_create_active_storage_tables.active_storage.rb", "# tables\n")
+    (app / "db/schema.rb").write_text('create_table "active_storage_blobs"\n')
+    [finding] = found(app, "uploads.not-backed-up")
+    assert finding.level == "warning"
+    assert "lost with the server" in finding.message
+    assert "S3" in finding.fix
+
+    (app / "config/storage.yml").write_text(
+        "local:\n  service: S3\n  bucket: <%= ENV['BUCKET'] %>\n  region: eu\n"
+    )
+    assert found(app, "uploads.not-backed-up") == []
+
+
+# --- Servers -----------------------------------------------------------------------------------
+
+
+def test_more_than_one_server_is_an_error(app: Path) -> None:
+    text = (app / DEPLOY).read_text()
+    (app / DEPLOY).write_text(
+        text.replace('    - "203.0.113.7"\n', '    - "203.0.113.7"\n    - "203.0.113.8"\n', 1)
+    )
+    [finding] = found(app, "servers.several")
+    assert "203.0.113.7, 203.0.113.8" in finding.message
+    assert (app / DEPLOY).read_text().splitlines()[finding.line - 1] == "servers:"
+
+
+def test_a_second_role_on_the_same_server_is_fine(app: Path) -> None:
+    text = (app / DEPLOY).read_text()
+    role = '    - "203.0.113.7"\n  job:\n    hosts: ["203.0.113.7"]\n    cmd: bin/jobs\n'
+    (app / DEPLOY).write_text(text.replace('    - "203.0.113.7"\n', role, 1))
+    assert found(app, "servers.several") == []
+
+
+@pytest.mark.parametrize(
+    ("staging", "collides"),
+    [
+        (
+            "proxy:\n  host: staging.example.com\n",
+            ["accessory notes-litestream", "volume notes_storage"],
+        ),
+        ("service: notes-staging\n", ["volume notes_storage"]),
+        ('service: notes-staging\nvolumes:\n  - "staging_storage:/rails/storage"\n', []),
+        ('servers:\n  web:\n    - "203.0.113.9"\n', []),
+    ],
+)
+def test_staging_and_production_on_one_server_collide(
+    app: Path, staging: str, collides: list[str]
+) -> None:
+    (app / "config/deploy.staging.yml").write_text(staging)
+    findings = found(app, "servers.collide")
+    assert bool(findings) == bool(collides)
+    for finding in findings:
+        assert finding.file == "config/deploy.staging.yml"
+        assert all(what in finding.message for what in collides)
+
+
+def test_a_destination_called_production_does_not_collide_with_what_it_is_made_from(
+    app: Path,
+) -> None:
+    (app / "config/deploy.production.yml").write_text("proxy:\n  host: www.example.com\n")
+    assert found(app, "servers.collide") == []
+
+
+# --- A second replicator ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("config/puma.rb", 'plugin :litestream if ENV.fetch("RAILS_ENV", "") == "production"'),
+        ("Procfile", "backup: bin/rails litestream:replicate"),
+        ("bin/docker-entrypoint", "litestream replicate -config config/litestream.yml &"),
+    ],
+)
+def test_a_second_replicator_is_an_error_with_its_line(app: Path, file: str, line: str) -> None:
+    add(app, file, f"{line}\n")
+    [finding] = found(app, "replicators.two")
+    assert (finding.level, finding.file) == ("error", file)
+    assert (app / file).read_text().splitlines()[finding.line - 1] == line
+
+
+def test_the_gem_alone_is_a_note(app: Path) -> None:
+    lock = (app / "Gemfile.lock").read_text()
+    (app / "Gemfile.lock").write_text(
+        lock.replace("  specs:\n", "  specs:\n    litestream (0.14.0)\n", 1)
+    )
+    assert [finding.level for finding in found(app, "replicators.gem")] == ["note"]
+    (app / "Procfile.dev").write_text("backup: bin/rails litestream:replicate\n")
+    assert found(app, "replicators.two") == []
+
+
+# --- .dockerignore, as BuildKit reads it ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ignore", "path", "out"),
+    [
+        # Two stars with nothing special after them: any path that ends so.
+        ("**key", "config/master.key", True),
+        ("**key", "monkey", True),
+        # With something special after them: whole folders only.
+        ("**k?y", "monkey", False),
+        ("**k?y", "a/b/key", True),
+        ("log**", "logs/production.log", True),
+        ("log/**", "log", False),
+        # A folder that is taken back does not bring back what a pattern left out in it.
+        ("config/master.key\n!config", "config/master.key", True),
+        ("config\n!config", "config/master.key", False),
+        ("*\n!config/*", "config/master.key", False),
+        ("!", "config/master.key", False),
+        ("/", "config/master.key", False),
+        (".", "config/master.key", False),
+        ("[", "config/master.key", False),
+        ("config/master.key/", "config/master.key", True),
+        ("//config", "config/master.key", True),
+        ("! config/master.key", "config/master.key", False),
+        (" # config", "config/master.key", False),
+        ("a.b", "axb", False),
+        ("a(b)+", "a(b)+", True),
+        ("a[(b]*", "ab.txt", True),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_docker(ignore: str, path: str, out: bool) -> None:
+    assert excluded(ignore, path) is out

@@ -1,0 +1,87 @@
+"""The encrypted credentials and git: what the files themselves do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kamalstream.check.app import App
+from kamalstream.check.finding import Finding
+from kamalstream.check.surroundings import check_surroundings
+from kamalstream.edit.credentials import store
+
+from .fixtures_template import commit, git, render
+
+KEY = "00112233445566778899aabbccddeeff"
+
+
+@pytest.fixture
+def app(template: Path, sample_app: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("RAILS_MASTER_KEY", raising=False)
+    folder = sample_app("rails_8_1")
+    render(template, folder)
+    (folder / "config/credentials.yml.enc").unlink()
+    (folder / "config/master.key").write_text(KEY)
+    with (folder / ".gitignore").open("a") as ignored:
+        ignored.write("\n/config/master.key\n")
+    commit(folder, "Adopted")
+    return folder
+
+
+def found(app: Path) -> list[Finding]:
+    return check_surroundings(App(app))
+
+
+def test_keys_that_are_there_leave_nothing_to_say(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    assert found(app) == []
+
+
+def test_keys_that_would_be_empty_are_an_error_that_shows_no_secret(app: Path) -> None:
+    [finding] = found(app)
+    assert (finding.id, finding.level, finding.file) == ("secrets.empty", "error", ".kamal/secrets")
+    assert finding.fix == "kamalstream credentials"
+    assert "access_key_id and secret_access_key" in finding.message
+
+
+def test_a_wrong_master_key_is_an_error(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    (app / "config/master.key").write_text(KEY[::-1])
+    [finding] = found(app)
+    assert (finding.id, finding.level) == ("secrets.unreadable", "error")
+    assert "the key is another one" in finding.message
+    assert KEY not in str(finding)
+
+
+def test_a_missing_master_key_is_a_warning(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    (app / "config/master.key").unlink()
+    [finding] = found(app)
+    assert (finding.id, finding.level) == ("secrets.no-key", "warning")
+    assert "config/master.key is missing" in finding.message
+
+
+def test_a_master_key_in_git_is_an_error(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    git(app, "add", "--force", "config/master.key")
+    [finding] = found(app)
+    assert (finding.id, finding.file) == ("secrets.key-in-git", "config/master.key")
+
+
+def test_another_volume_than_the_committed_one_is_an_error(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    deploy = app / "config/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("notes_storage:", "fresh_storage:"))
+    [finding] = found(app)
+    assert (finding.id, finding.level) == ("volume.renamed", "error")
+    assert "keeps the data in notes_storage" in finding.message
+    commit(app, "Moved the data")
+    assert found(app) == []
+
+
+def test_without_git_nothing_is_said_of_it(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert found(app) == []
