@@ -75,7 +75,8 @@ def _default(question: dict[str, Any]) -> str:
 
 
 def _help(question: dict[str, Any]) -> str:
-    return re.sub(r"\{\{.*?\}\}", "…", str(question["help"])).replace("|", "\\|")
+    words = " ".join(str(question["help"]).split())
+    return re.sub(r"\{\{.*?\}\}", "…", words).replace("|", "\\|")
 
 
 def _endpoint(provider: dict[str, Any]) -> str:

@@ -28,11 +28,12 @@ Rows = dict[str, list[str]]
 
 
 @pytest.fixture(scope="module")
-def record() -> Iterator[Record]:
-    """The table of this run, written once every drill was run."""
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """The table of this run, written where every drill was run and passed."""
     gathered = Record()
     yield gathered
-    gathered.write()
+    if not request.config.option.keyword and not request.session.testsfailed:
+        gathered.write()
 
 
 @pytest.fixture

@@ -71,6 +71,13 @@ def test_every_question_that_is_asked_helps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASKED)
+def test_every_question_fits_a_terminal_of_80_columns(name: str) -> None:
+    """The prompt cuts a longer line off; it does not wrap it."""
+    for line in ASKED[name]["help"].replace("providers[storage_provider].label", "").splitlines():
+        assert len(line) <= 76
+
+
+@pytest.mark.parametrize("name", ASKED)
 def test_every_answer_is_judged(name: str) -> None:
     question: dict[str, Any] = ASKED[name]
     if question["type"] == "bool":  # Copier takes true and false alone from a prompt
