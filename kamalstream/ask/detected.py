@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def detected(app: AppFacts) -> dict[str, Any]:
 
     What the app does not say, or says as a placeholder, is left out.
     """
-    found: dict[str, Any] = {"app_name": app.app_name, **_backups(app.path)}
+    found: dict[str, Any] = {"app_name": app.app_name, **_backups(app), **_series(app)}
     databases = _one_name_a_file(app.databases.sqlite)
     if databases:
         found["databases"] = databases
@@ -70,26 +71,39 @@ def _one_name_a_file(databases: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _backups(app: Path) -> dict[str, Any]:
+def _backups(app: AppFacts) -> dict[str, Any]:
     """Read where an existing config/litestream.yml replicates to, so far as it stands there."""
     try:
-        loaded = yaml.safe_load((app / _LITESTREAM_YML).read_text("utf-8"))
+        loaded = yaml.safe_load((app.path / _LITESTREAM_YML).read_text("utf-8"))
         first = loaded["dbs"][0]
         replica = first["replica"] if "replica" in first else first["replicas"][0]
         said = {key: replica[key] for key in ("bucket", "region", "endpoint") if key in replica}
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return {}
     known = {k: v for k, v in said.items() if isinstance(v, str) and not set(v) & set("$<")}
-    return {**known, **_provider(known.get("endpoint", ""), known.get("region", ""))}
+    entries = [entry for entry in loaded["dbs"] if isinstance(entry, dict)]
+    files = {Path(str(entry.get("path"))).name for entry in entries}
+    ephemeral = {Path(p).name for n, p in app.databases.sqlite.items() if n in facts.EPHEMERAL}
+    kept = {"backup_ephemeral": True} if files & ephemeral else {}
+    return {**known, **kept, **_provider(known.get("endpoint", ""), known.get("region", ""))}
+
+
+def _series(app: AppFacts) -> dict[str, str]:
+    """Return the series that backs the app up already: a change would start a new history."""
+    sidecar = app.deploy.accessories.get("litestream", "") if app.deploy else ""
+    image = re.search(r"litestream/litestream:v?(0\.[35])\b", sidecar)
+    return {"litestream_version": image[1]} if image else {}
 
 
 def _provider(endpoint: str, region: str) -> dict[str, str]:
     if not endpoint:
         return {}
     for name, provider in facts.PROVIDERS.items():
-        derived = str(provider.get("endpoint", "")).replace("REGION", region)
-        if derived and derived == endpoint.rstrip("/"):
-            return {"storage_provider": name, "endpoint": derived}
+        pattern = re.escape(str(provider.get("endpoint", ""))).replace("REGION", "([a-z0-9-]+)")
+        fits = re.fullmatch(pattern, endpoint.rstrip("/")) if pattern else None
+        if fits and (not region or region in (*fits.groups(), provider.get("region"))):
+            of_the_address = {"region": fits[1]} if fits.groups() else {}
+            return {"storage_provider": name, "endpoint": fits[0], **of_the_address}
         suffix = str(provider.get("example", "")).partition("ACCOUNT_ID")[2]
         if suffix and endpoint.rstrip("/").endswith(suffix):
             return {"storage_provider": name, "endpoint": endpoint.rstrip("/")}
