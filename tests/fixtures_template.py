@@ -38,7 +38,7 @@ def commit(folder: Path, message: str) -> None:
     git(folder, "commit", "-q", "--allow-empty", "-m", message)
 
 
-def snapshot(target: Path) -> Path:
+def snapshot(target: Path, tag: str = RELEASE) -> Path:
     """Make `target` a repository with the template as the working tree has it now, and tag it."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
@@ -48,7 +48,7 @@ def snapshot(target: Path) -> Path:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
     commit(target, "The template")
-    git(target, "tag", RELEASE)
+    git(target, "tag", tag)
     return target
 
 

@@ -1,0 +1,106 @@
+"""A release says what it changes, and every release can be updated to the working tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.version import InvalidVersion, Version
+
+from kamalstream.render.undo import rendered_files
+from kamalstream.update.news import news
+from kamalstream.update.outcome import UNDO, conflicts
+
+from .conftest import ROOT
+from .fixtures_template import commit, git, make_app, render, snapshot
+from .fixtures_update import copy_of, source, update
+
+#: docs/updates.md says it; older tags, if there were any, are not tried.
+OLDEST = "0.1.0"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+def tags(repository: Path) -> list[str]:
+    """Return the releases of `repository`, the newest first."""
+    return git(repository, "tag", "--merged", "HEAD", "--sort=-creatordate").split()
+
+
+def unnamed(repository: Path) -> list[str]:
+    """Return the files changed since the last release that CHANGELOG.md does not name."""
+    released = tags(repository)
+    since = released[0] if released else EMPTY_TREE
+    changed = git(repository, "diff", "--name-only", since, "--", "template").splitlines()
+    said = news((repository / "CHANGELOG.md").read_text("utf-8"), since, "0.post1")
+    files = {
+        ".copier-answers.yml" if "_copier_conf" in name else Path(name.removesuffix(".jinja")).name
+        for name in changed
+    }
+    return sorted(file for file in files if file not in said)
+
+
+def test_the_changelog_names_every_file_of_the_template_that_changed_since_the_last_release() -> (
+    None
+):
+    assert unnamed(ROOT) == []
+
+
+def test_a_change_that_the_changelog_does_not_name_is_found(template: Path, tmp_path: Path) -> None:
+    repository = copy_of(template, tmp_path / "repository")
+    changelog = repository / "CHANGELOG.md"
+    text = changelog.read_text()
+    changelog.write_text(text.replace("## [Unreleased]", "## [Unreleased]\n\n## [0.1.0]"))
+    path = source(repository, "bin/restore")
+    path.write_text(path.read_text() + "# more\n")
+    commit(repository, "A change")
+    assert unnamed(repository) == ["restore"]
+    changelog.write_text(
+        changelog.read_text().replace("[Unreleased]", "[Unreleased]\n\n- `bin/restore`: more", 1)
+    )
+    assert unnamed(repository) == []
+
+
+def test_every_tag_is_a_version_that_the_changelog_has() -> None:
+    sections = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert "Unreleased" in sections
+    for tag in tags(ROOT):
+        try:
+            Version(tag)
+        except InvalidVersion:
+            pytest.fail(f"the tag {tag} is no version (PEP 440): Copier would pass over it")
+        assert tag in sections
+
+
+def test_the_page_about_updates_says_what_the_code_does() -> None:
+    page = (ROOT / "docs/updates.md").read_text("utf-8")
+    assert f"\n{UNDO}\n" in page
+    assert f"Updates work from {OLDEST}," in page
+    workflow = re.findall(r"```yaml\n(name: .*?)\n```\n", page, re.DOTALL)
+    (job,) = yaml.safe_load(workflow[0])["jobs"].values()
+    assert "kamalstream update --yes" in job["steps"][-1]["run"]
+
+
+@pytest.mark.parametrize("tag", ["HEAD", *(t for t in tags(ROOT) if Version(t) >= Version(OLDEST))])
+def test_an_app_of_each_release_is_updated_to_the_working_tree(tag: str, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", str(ROOT), str(template))
+    git(template, "checkout", "--quiet", "--detach", tag)
+    if tag == "HEAD":
+        git(template, "tag", "0.0.1")
+    app = make_app("rails_8_1", tmp_path / "notes")
+    render(template, app, vcs_ref="0.0.1" if tag == "HEAD" else tag)
+    commit(app, "Deploy with Kamal and Litestream")
+    git(template, "rm", "-rq", ".")
+    snapshot(template, "9999.0.0")
+    result = update(app)
+    assert result.returncode == 0, result.stderr
+    assert conflicts(app) == []
+    assert "_commit: 9999.0.0" in (app / ".copier-answers.yml").read_text()
+    fresh = tmp_path / "fresh" / "notes"
+    fresh.mkdir(parents=True)
+    (fresh / ".ruby-version").write_bytes((app / ".ruby-version").read_bytes())
+    render(template, fresh, vcs_ref="9999.0.0", skip_tasks=True)
+    for file in rendered_files(template):
+        if "production.rb" not in file and not file.startswith(".copier-answers"):
+            assert (app / file).read_bytes() == (fresh / file).read_bytes(), file
