@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="Rails 8 on SQLite to a Kamal 2 deployment whose data survives the loss of its server.",
 )
 
-AppFolder = Annotated[Path, typer.Argument(metavar="[APP]", help="The Rails app.")]
+AppFolder = Annotated[Path, typer.Argument(metavar="APP", help="The Rails app.")]
 
 
 class Format(str, Enum):
@@ -133,6 +134,8 @@ def _folder(folder: Path) -> Path:
 
 def main() -> None:
     """Run the command; bad input is a message and exit code 2, never a traceback."""
+    # As an exception, so that a drill or a check stops the servers it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except BadInput as error:

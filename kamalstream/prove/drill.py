@@ -19,11 +19,11 @@ from pathlib import Path
 
 from kamalstream import programs
 from kamalstream.errors import BadInput
+from kamalstream.facts import RAILS_ROOT
 from kamalstream.prove import rows, writer
 from kamalstream.prove.redirect import FILE, Replicated, on_disk, redirect, replicated
 from kamalstream.prove.s3 import ScratchS3
 
-RAILS_ROOT = "/rails"  # WORKDIR of the Dockerfile Rails generates
 _FIRST_UPLOAD_WITHIN = 10.0
 _RESTORED_WITHIN = 120.0
 
