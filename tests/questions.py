@@ -36,6 +36,7 @@ GOOD: dict[str, Any] = {
     "ssh_user": "root",
     "arch": "amd64",
     "heartbeat_url": "",
+    "image": {},
 }
 
 

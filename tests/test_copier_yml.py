@@ -32,7 +32,7 @@ CONTRACT = {
     "arch",
     "heartbeat_url",
 }
-FACTS = {"providers", "versions", "rails_databases"}
+FACTS = {"providers", "versions", "rails_databases", "image_defaults"}
 
 
 def test_the_questions_of_the_contract_are_all_there() -> None:
@@ -96,6 +96,7 @@ def test_bad_data_is_refused_after_the_last_question_and_before_the_first() -> N
 def test_facts_and_derived_values_are_never_stored() -> None:
     assert set(QUESTIONS) - set(ASKED) == FACTS | {
         "backed_up",
+        "built",
         "refuse_bad_data",
         "refuse_unreadable_data",
     }

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from kamalstream import facts
+from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts
 
@@ -23,6 +24,7 @@ def detected(app: AppFacts) -> dict[str, Any]:
     What the app does not say, or says as a placeholder, is left out.
     """
     found: dict[str, Any] = {"app_name": app.app_name, **_backups(app), **_series(app)}
+    found["image"] = image(app)
     databases = _one_name_a_file(app.databases.sqlite)
     if databases:
         found["databases"] = databases

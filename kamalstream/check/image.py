@@ -59,6 +59,15 @@ def _gems(app: App) -> Iterator[Finding]:
         )
     if app.lockfile.unreadable:
         return
+    if app.line_of(DOCKERFILE, r'^CMD \["\./bin/rails"') and "thruster" not in app.lockfile.gems:
+        yield Finding(
+            "gems.thruster",
+            "note",
+            DOCKERFILE,
+            app.line_of(DOCKERFILE, r"^CMD"),
+            "Puma serves the assets itself: the gem thruster would compress and cache them",
+            "bundle add thruster && bundle binstubs thruster, then kamalstream init again",
+        )
     for file, pattern, gem in _NEEDS:
         line = app.line_of(file, pattern)
         if line and gem not in app.lockfile.gems:

@@ -81,5 +81,6 @@ def render(source: Source, folder: Path, asking: Asking) -> dict[str, Any]:
 def _problems(message: str) -> dict[str, str]:
     """Read what refuse_bad_data (copier.yml) says as Jinja's message for an attribute."""
     said = re.fullmatch(r"'None' has no attribute '(.*)'", message, re.DOTALL)
-    parts = re.split(r"(?:^|; )([a-z][a-z0-9_]*) (?=\"|is missing)", said[1]) if said else []
+    key = r"(?:^|; )([a-z][a-z0-9_]*) (?=\"|is missing|is empty)"
+    parts = re.split(key, said[1]) if said else []
     return dict(zip(parts[1::2], parts[2::2], strict=True))

@@ -1,0 +1,160 @@
+"""How the image of an app differs from that of a fresh one: the answer `image`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from kamalstream import facts
+from kamalstream.inspect.app import AppFacts
+from kamalstream.inspect.code_lines import code_lines
+from kamalstream.inspect.dockerfile import dockerfile_packages
+
+# Gem → packages that the image needs, and that building the gem needs.
+_PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "mini_magick": (("imagemagick",), ()),
+    "rmagick": (("imagemagick",), ("libmagickwand-dev",)),
+    "pg": (("postgresql-client",), ("libpq-dev",)),
+    "mysql2": (("default-mysql-client",), ("default-libmysqlclient-dev",)),
+    "charlock_holmes": (("libicu-dev",), ("libicu-dev",)),
+    "rugged": (("libssh2-1",), ("cmake", "libssh2-1-dev", "libssl-dev")),
+    "grover": (("chromium",), ()),
+    "ferrum": (("chromium",), ()),
+}
+_VIPS_GEMS = {"ruby-vips", "image_processing"}
+# Groups whose gems Rails' own Dockerfiles leave out.
+_STOCK_WITHOUT = {"development", "development:test", ""}
+_INSTALLS_FROM = {
+    "npm": ("package.json", "package-lock.json", ".npmrc"),
+    "yarn": ("package.json", "yarn.lock", ".npmrc", ".yarnrc", ".yarnrc.yml"),
+    "pnpm": ("package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ".npmrc"),
+    "bun": ("package.json", "bun.lock", "bun.lockb", "bunfig.toml", ".npmrc"),
+}
+_VITE = {"vite_ruby", "vite_rails"}
+
+
+def image(app: AppFacts) -> dict[str, Any]:
+    """Return what differs from kamalstream/facts/image.yml: key → value; {} for a fresh app."""
+    without = app.dockerfile_env.get("BUNDLE_WITHOUT", "")
+    found = {
+        "thruster": app.thruster and (app.path / "bin/thrust").is_file(),
+        "bootsnap": app.bootsnap,
+        "solid_queue": "solid_queue" in app.solid,
+        "asset_path": _asset_path(app),
+        **_packages(app),
+        "bundle_files": _bundle_files(app.path),
+        "local_gems": _local_gems(app.path),
+        **_javascript(app),
+    }
+    if without not in _STOCK_WITHOUT and re.fullmatch(r"[\w:-]+", without):
+        found["bundle_without"] = without
+    return {key: value for key, value in found.items() if value != facts.IMAGE[key]}
+
+
+def _asset_path(app: AppFacts) -> str:
+    if app.assets is None and _VITE & set(app.asset_builders):
+        return f"{facts.RAILS_ROOT}/public/vite"
+    return str(facts.IMAGE["asset_path"]) if app.assets else ""
+
+
+def _packages(app: AppFacts) -> dict[str, list[str]]:
+    own = dockerfile_packages(app.path)
+    here, build = set(facts.IMAGE["packages"]), set(facts.IMAGE["build_packages"])
+    if not app.active_storage and not _VIPS_GEMS & set(app.image_gems):
+        here -= {"libvips"}
+        build -= {"libvips-dev"}
+    for gem in app.image_gems:
+        # image_processing brings mini_magick along, used or not.
+        if gem == "mini_magick" and not _uses_magick(app.path):
+            continue
+        needs = _PACKAGES.get(gem, ((), ()))
+        here |= set(needs[0])
+        build |= set(needs[1])
+    return {
+        "packages": sorted(here | set(own.image)),
+        "build_packages": sorted(build | set(own.build)),
+    }
+
+
+def _uses_magick(app: Path) -> bool:
+    files = ("Gemfile", "config/application.rb", "config/environments/production.rb")
+    lines = [line for file in files for _, line in code_lines(app / file)]
+    said = re.compile(r"\bgem[\s(]+[\"']mini_magick[\"']|variant_processor\s*=\s*:mini_magick")
+    return any(said.search(line) for line in lines)
+
+
+def _bundle_files(app: Path) -> list[str]:
+    """Return the files that evaluating the Gemfile reads."""
+    files: list[str] = list(facts.IMAGE["bundle_files"])
+    for _, line in code_lines(app / "Gemfile"):
+        named = re.search(r"\bruby[\s(]+file:\s*[\"']([^\"']+)[\"']", line)
+        named = named or re.search(r"\beval_gemfile[\s(]+[\"']([^\"'/]+)[\"']", line)
+        if named and (app / named[1]).is_file() and named[1] not in files:
+            files.append(named[1])
+    return files
+
+
+def _local_gems(app: Path) -> list[str]:
+    """Return the folders that Gemfile.lock takes gems from, and that of packed gems."""
+    try:
+        lock = (app / "Gemfile.lock").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    remotes = re.findall(r"^PATH\n(?:  .*\n)*?  remote: (\S+)$", lock, re.MULTILINE)
+    folders = {re.sub(r"^\./", "", remote).rstrip("/") for remote in remotes}
+    if any((app / "vendor/cache").glob("*.gem")):
+        folders.add("vendor/cache")
+    return sorted(f for f in folders if f != "." and not f.startswith("..") and (app / f).is_dir())
+
+
+def _javascript(app: AppFacts) -> dict[str, Any]:
+    side = app.javascript
+    # A package.json may be there for linters alone: then nothing that is deployed needs Node.
+    if side.manager is None or not (side.builds or set(app.asset_builders) & _NEEDS_NODE):
+        return {}
+    found: dict[str, Any] = {"javascript": side.manager}
+    version = side.bun if side.manager == "bun" else side.manager_version
+    found["javascript_version"] = _tag(version)
+    found["node"] = _tag(side.node) or _tag(_least(side.engine))
+    lists = [name for name in _INSTALLS_FROM[side.manager] if (app.path / name).is_file()]
+    if not _is_spread(app.path):
+        found["javascript_files"] = lists
+    return found
+
+
+_NEEDS_NODE = {"jsbundling-rails", "cssbundling-rails", "shakapacker", "webpacker", *_VITE}
+
+
+def _tag(version: str | None) -> str:
+    """Return `version` where an image has such a tag: 22, 22.1 or 22.1.0."""
+    plain = (version or "").removeprefix("v").removesuffix(".x")
+    return plain if re.fullmatch(r"\d+(\.\d+){0,2}", plain) else ""
+
+
+def _least(engine: str | None) -> str:
+    """Return the major version that a range in package.json's engines begins with."""
+    major = re.match(r"\s*(?:\^|~|>=)?\s*v?(\d+)", engine or "")
+    return major[1] if major else ""
+
+
+def _is_spread(app: Path) -> bool:
+    """Whether installing reads more of the app than the files in its root."""
+    try:
+        package = json.loads((app / "package.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    if not isinstance(package, dict):
+        return True
+    scripts = package.get("scripts")
+    runs = isinstance(scripts, dict) and {"preinstall", "postinstall", "prepare"} & set(scripts)
+    text = json.dumps(package)
+    return bool(
+        "workspaces" in package
+        or runs
+        or "patchedDependencies" in text
+        or re.search(r"\"(file|link|portal|patch):", text)
+        or (app / ".yarn").is_dir()
+        or (app / "pnpm-workspace.yaml").is_file()
+    )

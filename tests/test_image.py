@@ -1,0 +1,280 @@
+"""The image adapts to the app: what is found, and what the Dockerfile becomes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kamalstream import facts, programs
+from kamalstream.ask.image import image
+from kamalstream.check import check_files
+from kamalstream.check.app import App
+from kamalstream.inspect.app import inspect_app
+from kamalstream.inspect.dockerfile import dockerfile_packages
+from kamalstream.render.source import Source
+
+from .conftest import requires
+from .fixtures_template import render
+
+Fresh = Callable[..., Path]
+
+
+def package(**content: object) -> str:
+    return json.dumps({"scripts": {"build": "esbuild app.js"}, **content})
+
+
+def with_files(app: Path, files: dict[str, str]) -> Path:
+    for file, text in files.items():
+        (app / file).parent.mkdir(parents=True, exist_ok=True)
+        (app / file).write_text(text)
+    return app
+
+
+def with_gems(app: Path, *names: str) -> Path:
+    lock = (app / "Gemfile.lock").read_text()
+    added = "".join(f"    {name} (1.0.0)\n" for name in names)
+    (app / "Gemfile.lock").write_text(lock.replace("  specs:\n", f"  specs:\n{added}", 1))
+    return app
+
+
+def without_gems(app: Path, *names: str) -> Path:
+    lines = (app / "Gemfile.lock").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.strip().startswith(names)]
+    (app / "Gemfile.lock").write_text("".join(kept))
+    return app
+
+
+def found(app: Path) -> dict[str, Any]:
+    return image(inspect_app(app))
+
+
+@pytest.mark.parametrize("name", ["rails_8_0", "rails_8_1"])
+def test_a_fresh_app_needs_nothing_else(sample_app: Callable[[str], Path], name: str) -> None:
+    assert found(sample_app(name)) == {}
+
+
+def test_gems_that_are_not_there_take_their_steps_with_them(
+    sample_app: Callable[[str], Path],
+) -> None:
+    app = without_gems(
+        sample_app("rails_8_1"), "bootsnap", "thruster", "solid_queue", "propshaft", "sprockets"
+    )
+    assert found(app) == {
+        "thruster": False,
+        "bootsnap": False,
+        "solid_queue": False,
+        "asset_path": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("gem", "here", "build"),
+    [
+        ("pg", "postgresql-client", "libpq-dev"),
+        ("mysql2", "default-mysql-client", "default-libmysqlclient-dev"),
+        ("rmagick", "imagemagick", "libmagickwand-dev"),
+        ("grover", "chromium", ""),
+    ],
+)
+def test_gems_bring_their_packages(
+    sample_app: Callable[[str], Path], gem: str, here: str, build: str
+) -> None:
+    what = found(with_gems(sample_app("rails_8_1"), gem))
+    assert here in what["packages"]
+    assert set(facts.IMAGE["packages"]) < set(what["packages"])
+    assert not build or build in what["build_packages"]
+
+
+def test_mini_magick_counts_only_where_it_is_asked_for(sample_app: Callable[[str], Path]) -> None:
+    app = sample_app("rails_8_1")
+    assert "packages" not in found(app)
+    with (app / "Gemfile").open("a") as gemfile:
+        gemfile.write('\ngem "mini_magick"\n')
+    assert "imagemagick" in found(with_gems(app, "mini_magick"))["packages"]
+
+
+def test_packages_of_the_dockerfile_that_was_there_stay(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM ruby:3.4 AS base\n# apt-get install nothing\n"
+        "RUN apt-get update -qq && \\\n    apt-get install -y curl ffmpeg \\\n"
+        "      poppler-utils=1.0 && rm -rf /var/lib/apt\n"
+        "FROM base AS build\nRUN apt-get -qq install -y libpq-dev; bundle install\n"
+        "FROM node:22 AS assets\nRUN apt install -y python3 $EXTRA\n"
+        "FROM base\nCOPY --from=build /rails /rails\nRUN apt-get install -y tini\n"
+    )
+    packages = dockerfile_packages(tmp_path)
+    assert packages.image == ("curl", "ffmpeg", "poppler-utils=1.0", "tini")
+    assert packages.build == ("libpq-dev", "python3")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"package.json": package(), "package-lock.json": "{}", ".node-version": "v20.11.1\n"},
+            {"javascript": "npm", "node": "20.11.1"},
+        ),
+        (
+            {"package.json": package(packageManager="yarn@1.22.19"), "yarn.lock": ""},
+            {"javascript": "yarn", "javascript_version": "1.22.19"},
+        ),
+        (
+            {
+                "package.json": package(packageManager="pnpm@9.1.0", engines={"node": ">=20 <23"}),
+                "pnpm-lock.yaml": "",
+            },
+            {"javascript": "pnpm", "javascript_version": "9.1.0", "node": "20"},
+        ),
+        (
+            {"package.json": package(), "bun.lock": "{}", ".bun-version": "1.2.3"},
+            {"javascript": "bun", "javascript_version": "1.2.3"},
+        ),
+        ({"package.json": package(), "yarn.lock": "", ".nvmrc": "lts/*"}, {"javascript": "yarn"}),
+    ],
+)
+def test_the_javascript_side_is_found(
+    sample_app: Callable[[str], Path], files: dict[str, str], expected: dict[str, str]
+) -> None:
+    what = found(with_files(sample_app("rails_8_1"), files))
+    listed = what.pop("javascript_files")
+    assert what == expected
+    assert set(listed) == {
+        name for name in files if name.startswith(("package", "yarn", "pnpm", "bun."))
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"package.json": package(workspaces=["packages/*"])},
+        {"package.json": package(dependencies={"mine": "file:./mine"})},
+        {"package.json": package(), ".yarn/releases/yarn-4.1.0.cjs": ""},
+    ],
+)
+def test_an_install_that_reads_the_code_comes_after_it(
+    sample_app: Callable[[str], Path], files: dict[str, str]
+) -> None:
+    what = found(with_files(sample_app("rails_8_1"), {**files, "yarn.lock": ""}))
+    assert what["javascript"] == "yarn"
+    assert "javascript_files" not in what
+
+
+def test_a_package_json_for_linters_needs_no_node(sample_app: Callable[[str], Path]) -> None:
+    files = {"package.json": json.dumps({"devDependencies": {"eslint": "9"}}), "yarn.lock": ""}
+    assert found(with_files(sample_app("rails_8_1"), files)) == {}
+
+
+def test_what_bundler_reads_is_copied_before_it_runs(sample_app: Callable[[str], Path]) -> None:
+    app = sample_app("rails_8_1")
+    with_files(app, {"engines/shop/shop.gemspec": "", ".tool-versions": "ruby 3.4.7\n"})
+    with (app / "Gemfile").open("a") as gemfile:
+        gemfile.write('\nruby file: ".tool-versions"\n')
+    lock = (app / "Gemfile.lock").read_text()
+    (app / "Gemfile.lock").write_text(
+        "PATH\n  remote: engines/shop\n  specs:\n    shop (0.1)\n\n" + lock
+    )
+    assert found(app) == {
+        "bundle_files": ["Gemfile", "Gemfile.lock", ".tool-versions"],
+        "local_gems": ["engines/shop"],
+    }
+
+
+# --- What the Dockerfile becomes ------------------------------------------------------------------
+
+IMAGES: dict[str, dict[str, Any]] = {
+    "bare": {"thruster": False, "bootsnap": False, "solid_queue": False, "asset_path": ""},
+    "npm": {"javascript": "npm", "javascript_files": ["package.json", "package-lock.json"]},
+    "yarn 1": {"javascript": "yarn", "javascript_files": ["package.json", "yarn.lock"]},
+    "yarn 4": {"javascript": "yarn", "javascript_version": "4.1.0", "node": "20.11.1"},
+    "pnpm": {"javascript": "pnpm", "javascript_version": "9.1.0"},
+    "bun": {"javascript": "bun", "javascript_files": ["package.json", "bun.lock"]},
+    "local gems": {"local_gems": ["engines/shop"], "bundle_files": ["Gemfile", "Gemfile.lock"]},
+    "packages": {"packages": ["curl", "ffmpeg", "libjemalloc2", "sqlite3"]},
+}
+INSTALLS = {
+    "npm": "npm ci",
+    "yarn 1": "yarn install --frozen-lockfile",
+    "yarn 4": "yarn install --immutable",
+    "pnpm": "pnpm install --frozen-lockfile",
+    "bun": "bun install --frozen-lockfile",
+}
+
+
+@requires("hadolint", "kamal")
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_is_accepted_by_hadolint_and_kamal(fresh: Fresh, name: str) -> None:
+    folder = fresh(image=IMAGES[name])
+    dockerfile = (folder / "Dockerfile").read_text()
+    hadolint, kamal = programs.find("hadolint"), programs.find("kamal")
+    assert hadolint
+    assert kamal
+    linted = subprocess.run(
+        [hadolint, "--failure-threshold", "warning", "Dockerfile"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout
+    config = subprocess.run(
+        [kamal, "config", "--version", "x"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert config.returncode == 0, config.stderr
+    assert ("RUN " + INSTALLS.get(name, "nothing") in dockerfile) == (name in INSTALLS)
+    assert "\n\n\n" not in dockerfile
+    install = dockerfile.find("RUN " + INSTALLS.get(name, "bundle install"))
+    code = dockerfile.index("COPY . .")
+    assert (install < code) == (
+        "javascript" not in IMAGES[name] or "javascript_files" in IMAGES[name]
+    )
+
+
+def test_a_bare_app_is_started_by_puma_on_its_port(fresh: Fresh) -> None:
+    folder = fresh(image=IMAGES["bare"])
+    dockerfile = (folder / "Dockerfile").read_text()
+    deploy = yaml.safe_load((folder / "config/deploy.yml").read_text())
+    assert 'EXPOSE 3000\nCMD ["./bin/rails", "server"]\n' in dockerfile
+    assert deploy["proxy"]["app_port"] == 3000
+    assert "bootsnap" not in dockerfile
+    assert "assets:precompile" not in dockerfile
+    assert "asset_path" not in deploy
+    assert deploy["env"]["clear"] == {"WEB_CONCURRENCY": 1}
+
+
+def test_a_missing_thruster_is_a_note_that_names_the_gem(
+    template: Path, sample_app: Callable[[str], Path]
+) -> None:
+    app = without_gems(sample_app("rails_8_1"), "thruster")
+    render(template, app, {"image": {"thruster": False}})
+    [note] = [f for f in check_files(App(app)) if f.id == "gems.thruster"]
+    assert note.level == "note"
+    assert "bundle add thruster" in note.fix
+    assert not [f for f in check_files(App(app)) if f.id == "gems.missing"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"trhuster": False}, "is nothing that the image knows"),
+        ({"thruster": "no"}, "is no value for thruster"),
+        ({"packages": ["curl && rm -rf /"]}, "has characters that do not belong into packages"),
+        ({"packages": "curl"}, "is no value for packages"),
+        ("curl", "is not a mapping"),
+    ],
+)
+def test_a_bad_image_is_refused(template: Path, tmp_path: Path, answer: object, said: str) -> None:
+    from kamalstream.render.rendering import Asking, RefusedAnswers
+    from kamalstream.render.rendering import render as quietly
+
+    from .fixtures_template import ANSWERS, RELEASE
+
+    with pytest.raises(RefusedAnswers, match=said):
+        quietly(
+            Source(str(template), RELEASE), tmp_path / "x", Asking({**ANSWERS, "image": answer})
+        )
