@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from kamalstream.update.outcome import UNDO
@@ -223,3 +224,29 @@ def test_an_app_in_a_folder_of_its_repository_is_updated_there_alone(
     undo(app)
     assert state(app) == before
     assert (app.parent / "beside").read_text() == "being changed\n"
+
+
+@pytest.mark.parametrize(("answer", "comes"), [("n", False), ("y", True)])
+def test_at_a_terminal_it_shows_the_changes_and_asks_first(
+    answer: str, comes: bool, adopted: Adopted, tmp_path: Path
+) -> None:
+    app = adopted(tmp_path / "notes")
+    before = state(app)
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-m", "kamalstream.cli", "update"],
+        cwd=str(app),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PAGER": "cat", "TERM": "xterm"},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(50, 120),
+    )
+    terminal.expect_exact("0.1.0 → 0.2.0")
+    terminal.expect_exact("Update the app so?")
+    assert state(app) == before
+    terminal.sendline(answer)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    assert (CHANGED in (app / "bin/restore").read_text()) is comes
+    assert (state(app) != before) is comes

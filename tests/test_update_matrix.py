@@ -26,7 +26,6 @@ EDITS: dict[str, Callable[[list[str], int], list[str]]] = {
     "above": lambda lines, at: [lines[0], "# mine", *lines[1:]],
     "below": lambda lines, at: [*lines, "# mine"],
     "beside": lambda lines, at: [*lines[: at + 4], "# mine", *lines[at + 4 :]],
-    "far and near": lambda lines, at: [lines[0], "# one", *lines[1:], "# two", "# three"],
 }
 
 
