@@ -54,6 +54,30 @@ def setup(stage: Stage) -> None:
     assert done.code == 0, done.text[-4000:]
 
 
+def refused_setup(stage: Stage, **environment: str) -> str:
+    """Run a `kamal setup` that has to fail; return what the app's container says."""
+    file = stage.folder / "config/deploy.yml"
+    as_rendered = file.read_text()
+    # Kamal waits as long as it may for the app to answer; the answer does not change.
+    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
+    try:
+        done = stage.kamal("setup", **environment)
+    finally:
+        file.write_text(as_rendered)
+    assert done.code != 0
+    names = stage.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
+    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
+    said = stage.engine.docker("logs", web)
+    assert "does not start" in said
+    return said
+
+
+def reboot_and_deploy(stage: Stage) -> None:
+    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
+        done = stage.kamal(*step)
+        assert done.code == 0, done.text[-3000:]
+
+
 def write(stage: Stage, count: int = 20) -> None:
     for _ in range(count):
         assert stage.site.write(f"row {next(_numbers)}")
@@ -230,26 +254,14 @@ def test_wrong_keys_at_the_first_boot(deployed: Stage, drill: Callable[..., None
     before = deployed.site.rows()
     time.sleep(SYNCED)
     deployed.server.lose()
-    file = deployed.folder / "config/deploy.yml"
-    as_rendered = file.read_text()
-    # Kamal waits as long as it may for the app to answer; the answer does not change.
-    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
-    try:
-        done = deployed.kamal("setup", LITESTREAM_SECRET_ACCESS_KEY="wrong")
-    finally:
-        file.write_text(as_rendered)
-    assert done.code != 0
-    names = deployed.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
-    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
-    assert "does not start" in deployed.engine.docker("logs", web) + done.text
+    said = refused_setup(deployed, LITESTREAM_SECRET_ACCESS_KEY="wrong")
+    assert "its backup could not be read" in said
     files = deployed.engine.docker(
         "run", "--rm", "--volume", f"{app.NAME}_storage:/s", "kamalstream/debian", "ls", "/s"
     )
     assert "production.sqlite3" not in files.split()
     # As the message says; the accessory still has the wrong keys.
-    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
-        done = deployed.kamal(*step)
-        assert done.code == 0, done.text[-3000:]
+    reboot_and_deploy(deployed)
     assert deployed.site.rows() == before
     write(deployed)
     live = deployed.site.rows()
@@ -270,17 +282,7 @@ def test_a_volume_that_belongs_to_root(deployed: Stage, drill: Callable[..., Non
     deployed.server.lose()
     mount = ("--volume", f"{app.NAME}_storage:/s", "kamalstream/debian")
     deployed.engine.docker("run", "--rm", *mount, "touch", "/s/by-root")
-    file = deployed.folder / "config/deploy.yml"
-    as_rendered = file.read_text()
-    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
-    try:
-        done = deployed.kamal("setup")
-    finally:
-        file.write_text(as_rendered)
-    assert done.code != 0
-    names = deployed.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
-    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
-    said = deployed.engine.docker("logs", web)
+    said = refused_setup(deployed)
     remedy = re.search(r'kamal server exec "(docker run .*)"', said)
     assert remedy, said
     mended = deployed.kamal("server", "exec", remedy[1])
@@ -539,9 +541,7 @@ def test_from_litestream_0_3_to_0_5(stage: Stage, drill: Callable[..., None]) ->
     time.sleep(SYNCED)
     write(stage)
     app.render(stage.folder, stage.developer, answers.replace("'0.3'", "'0.5'"))
-    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
-        done = stage.kamal(*step)
-        assert done.code == 0, done.text[-3000:]
+    reboot_and_deploy(stage)
     write(stage)
     before = stage.site.rows()
     after = lose_and_set_up(stage)
