@@ -37,14 +37,14 @@ missing.
 _LIMITS = """
 ## What is known to be left
 
-- **The first seconds of Litestream 0.3.** Killed between its very first snapshot and the first upload
-  after it, 0.3.13 restores the snapshot alone, and it may restore half a transaction. The kills above
-  come when it has been replicating for 2.5 seconds. 0.5 with the rendered `monitor-interval: 750ms`
-  kept the bound in 240 kills from 0.3 seconds after its start, too.
-- **Do not lower `monitor-interval` to 500ms.** Litestream 0.5.17 may then upload a snapshot before the
-  change it covers; killed in that instant and gone on from the restored state, a later restore failed
-  with "nonsequential page numbers": 65 of 240 at 500ms, none of 160 at 750ms and at 1s.
-- **Uploaded files** (Active Storage on the volume) are not databases, and Litestream does not copy them.
+- **The first seconds of Litestream 0.3.** Killed between its very first snapshot and the first
+  upload after it, 0.3.13 restores the snapshot alone, and it may restore half a transaction. The
+  kills above come when it has been replicating for 2.5 seconds. 0.5 with the rendered
+  `monitor-interval: 750ms` kept the bound in 240 kills from 0.3 seconds after its start, too.
+- **Do not lower `monitor-interval` to 500ms.** Litestream 0.5.17 may then upload a snapshot before
+  the change it covers; killed in that instant and gone on from the restored state, a later restore
+  failed with "nonsequential page numbers": 65 of 240 at 500ms, none of 160 at 750ms and at 1s.
+- **Uploaded files** (Active Storage on the volume) are not databases: Litestream does not copy them.
 """
 
 
