@@ -206,12 +206,48 @@ def test_shapes_of_yaml_are_carried_over(
     assert found == value if value is not None else found[-1] == "API:KEY"
 
 
+def test_code_that_prepares_something_comes_along(carried: Carry) -> None:
+    before = (
+        '<% require "dotenv"; Dotenv.load(".env") %>\n\nservice: notes\n'
+        'env:\n  clear:\n    MAIL: <%= ENV["MAIL"] %>\nvolumes:\n  - "data:/rails/storage"\n'
+    )
+    text, lost = carried(DEPLOY, before)
+    assert text.startswith('<% require "dotenv"; Dotenv.load(".env") %>\n#')
+    assert '    MAIL: <%= ENV["MAIL"] %>\n' in text
+    assert text.count("data:/rails/storage") == 2
+    assert lost == []
+    assert carried(DEPLOY, text) == (text, [])
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '<% if true %>\nservice: x\n<% end %>\nvolumes:\n  - "data:/rails/storage"\n',
+        "a: [\nvolumes: ['data:/rails/storage']\n",
+        "a: [\n# - old:/rails/storage\nvolumes:\n  - data:/rails/storage\n",
+    ],
+)
+def test_the_volume_with_the_data_is_kept_even_where_nothing_else_is(
+    carried: Carry, before: str
+) -> None:
+    text, lost = carried(DEPLOY, before)
+    new = yaml.safe_load(text)
+    assert new["volumes"] == ["data:/rails/storage"]
+    assert new["accessories"]["litestream"]["volumes"] == ["data:/rails/storage"]
+    assert len(lost) == 1
+
+
+def test_other_host_names_are_named_where_the_domain_is_not_one_of_them(carried: Carry) -> None:
+    _, lost = carried(DEPLOY, "proxy:\n  hosts:\n    - a.example.org\n    - b.example.org\n")
+    assert "a.example.org, b.example.org: the domain is notes.example.com now" in str(lost[0])
+
+
 def test_a_deploy_yml_that_is_no_yaml_is_named_with_its_line(
     carried: Carry, rendered: Path
 ) -> None:
     text, lost = carried(DEPLOY, "service: x\n<% if true %>\nfoo: [\n")
     assert text == (rendered / DEPLOY).read_text()
-    assert [(one.file, one.line) for one in lost] == [(DEPLOY, 3)]
+    assert [(one.file, one.line) for one in lost] == [(DEPLOY, 2)]
 
 
 def test_other_secrets_stay_and_replaced_ones_are_named(carried: Carry) -> None:

@@ -119,7 +119,11 @@ def test_a_second_role_on_the_same_server_is_fine(app: Path) -> None:
         ),
         ("service: notes-staging\n", ["volume notes_storage"]),
         ('service: notes-staging\nvolumes:\n  - "staging_storage:/rails/storage"\n', []),
-        ('servers:\n  web:\n    - "203.0.113.9"\n', []),
+        (
+            'servers:\n  web:\n    - "203.0.113.9"\n'
+            'accessories:\n  litestream:\n    host: "203.0.113.9"\n',
+            [],
+        ),
     ],
 )
 def test_staging_and_production_on_one_server_collide(
@@ -131,6 +135,13 @@ def test_staging_and_production_on_one_server_collide(
     for finding in findings:
         assert finding.file == "config/deploy.staging.yml"
         assert all(what in finding.message for what in collides)
+
+
+def test_an_accessory_on_another_server_than_the_app_is_an_error(app: Path) -> None:
+    (app / "config/deploy.staging.yml").write_text('servers:\n  web:\n    - "203.0.113.9"\n')
+    [finding] = found(app, "servers.accessory")
+    assert finding.file == "config/deploy.staging.yml"
+    assert "sees none of the databases" in finding.message
 
 
 def test_a_destination_called_production_does_not_collide_with_what_it_is_made_from(

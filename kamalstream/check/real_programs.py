@@ -12,6 +12,7 @@ from pathlib import Path
 from kamalstream import programs
 from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, PRODUCTION_RB, App
 from kamalstream.check.finding import Finding, Level
+from kamalstream.inspect.deploy_yml import destinations
 
 _SCRIPTS = (ENTRYPOINT, "bin/restore")
 _RUBY = (PRODUCTION_RB, ".kamal/read_secrets.rb")
@@ -80,12 +81,16 @@ def _present(app: App, files: tuple[str, ...]) -> list[str]:
 def _kamal(app: App, program: Path) -> Iterator[Finding]:
     if app.text(DEPLOY) is None:
         return
-    # Kamal names the version after the git commit, which an app without one does not have.
-    result = _run([program, "config", "--version", "check"], app.root)
-    if result.returncode:
-        yield Finding(
-            "kamal.config", "error", DEPLOY, 0, _last_words(result), "See: kamal docs configuration"
-        )
+    names = destinations(app.root)
+    runs = [(DEPLOY, []), *((f"config/deploy.{name}.yml", ["-d", name]) for name in names)]
+    if names and (app.deploy or {}).get("require_destination"):
+        runs = runs[1:]
+    for file, destination in runs:
+        # Kamal names the version after the git commit, which an app without one does not have.
+        result = _run([program, "config", "--version", "check", *destination], app.root)
+        if result.returncode:
+            fix = "See: kamal docs configuration"
+            yield Finding("kamal.config", "error", file, 0, _last_words(result), fix)
 
 
 def _litestream(app: App, program: Path) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ class _Deployment:
     hosts: frozenset[str]
     service: str
     volume: str | None
+    accessory: frozenset[str]
 
 
 def check(app: App) -> Iterator[Finding]:
@@ -39,6 +40,16 @@ def check(app: App) -> Iterator[Finding]:
                 f"the app goes to {len(one.hosts)} servers ({', '.join(sorted(one.hosts))}), and "
                 "each would have databases of its own: SQLite lives on the disk of one",
                 "Keep one host in all roles.",
+            )
+        elif one.hosts and one.accessory and one.accessory != one.hosts:
+            yield Finding(
+                "servers.accessory",
+                "error",
+                one.file,
+                app.line_of(one.file, r"^(servers|accessories):"),
+                f"the app of {one.name} goes to {', '.join(one.hosts)}, the accessory litestream "
+                f"to {', '.join(sorted(one.accessory))}: it sees none of the databases",
+                f"In {one.file}: accessories: litestream: host: {', '.join(one.hosts)}",
             )
     for one, other in combinations(deployments, 2):
         shared = ", ".join(sorted(one.hosts & other.hosts))
@@ -87,7 +98,17 @@ def _deployment(name: str, file: str, config: dict[str, Any]) -> _Deployment:
         frozenset(host for role in roles for host in _hosts(role)),
         str(config.get("service", "")),
         next((v[0] for v in mounted if v[1:2] and v[1].rstrip("/") == "/rails/storage"), None),
+        frozenset(_hosts_of_accessory(config)),
     )
+
+
+def _hosts_of_accessory(config: dict[str, Any]) -> list[str]:
+    """Return the hosts that are written out; those of roles are the app's own."""
+    accessories = config.get("accessories")
+    accessory = accessories.get("litestream") if isinstance(accessories, dict) else None
+    if not isinstance(accessory, dict):
+        return []
+    return [accessory["host"]] if "host" in accessory else list(_hosts(accessory))
 
 
 def _hosts(role: Any) -> Iterator[str]:

@@ -24,6 +24,9 @@ _STOCK = {
         r"|/rails|/usr/local)"
         r"|ENV (RAILS_ENV|BUNDLE_\w+|PATH|BUN_INSTALL|LD_PRELOAD|MALLOC_CONF)\b"
     ),
+    LITESTREAM: re.compile(
+        r"dbs:|- path: |replicas?:$|(- )?type: s3$|(access-key-id|secret-access-key): *\$"
+    ),
     ENTRYPOINT: re.compile(
         r"#|set -e|fi$|if \[|export LD_PRELOAD|LD_PRELOAD=|\./bin/rails db:prepare|exec "
     ),
@@ -42,7 +45,7 @@ def over(file: str, before: str, after: str) -> tuple[str, list[Lost]]:
     }
     if file in carriers:
         return carriers[file](before, after)
-    if file in (*_STOCK, LITESTREAM):
+    if file in _STOCK:
         return after, _gone(file, before, after)
     return after, []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,11 +56,24 @@ def deploy(before: str, after: str) -> tuple[str, list[Lost]]:
     try:
         merge = _Merge(YamlText(before), YamlText(after))
     except ValueError as error:
-        why = "cannot be read as YAML, so nothing of the file is carried over"
-        return after, [Lost(DEPLOY, int(error.args[0]), "", why)]
+        lines = before.splitlines()
+        line = min(int(error.args[0]), len(lines))
+        text = lines[line - 1].strip() if line else ""
+        why = "not plain YAML from here, so nothing but the volume is carried over"
+        return _with_volume(after, before), [Lost(DEPLOY, line, text, why)]
     for step in (_servers, _image, _volumes, _proxy, _env, _rest):
         _try(merge, step)
-    return merge.new.text, merge.lost
+    head = [line for line in merge.old.preamble if line not in merge.new.lines]
+    return "".join(f"{line}\n" for line in head) + merge.new.text, merge.lost
+
+
+def _with_volume(after: str, before: str) -> str:
+    """Return `after` with the volume that `before` names: the data is in it."""
+    named = re.compile(rf"^[^#\n]*?([^\s\"'\[:]+):{_STORAGE}\b", re.MULTILINE)
+    ours, theirs = named.search(after), named.search(before)
+    if ours is None or theirs is None:
+        return after
+    return after.replace(f"{ours[1]}:{_STORAGE}", f"{theirs[1]}:{_STORAGE}")
 
 
 def _try(merge: _Merge, step: Callable[[_Merge], None]) -> None:
@@ -136,6 +150,8 @@ def _proxy(merge: _Merge) -> None:
     host = merge.new.value(("proxy", "host"))
     if isinstance(several, list) and host in several and len(several) > 1:
         merge.new = merge.new.put(("proxy", "host"), merge.old.block(("proxy", "hosts")))
+    elif isinstance(several, list) and several != [host]:
+        merge.lose(("proxy", "hosts"), f"{', '.join(map(str, several))}: the domain is {host} now")
     if isinstance(merge.old.value(("proxy", "ssl")), dict):
         merge.put(("proxy", "ssl"))
 

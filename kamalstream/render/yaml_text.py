@@ -10,19 +10,29 @@ import yaml
 Path = tuple[str, ...]
 
 
+_STATEMENT = re.compile(r"<%(?![=%#]).*?%>", re.DOTALL)
+_DECIDES = re.compile(r"\b(?:if|unless|else|elsif|end|each|do|case|when|while|then|yield)\b|\{")
+
+
 class YamlText:
     """The text of a YAML mapping in block style.
 
-    Raises ValueError where the text is no YAML mapping.
+    Kamal's ERB may stand in it: values stay as they are written, and statements that only prepare
+    something are passed over. Raises ValueError, with the line, where the text is no YAML mapping
+    or code decides what it says.
     """
 
     def __init__(self, text: str) -> None:
         """Read `text`."""
         self.lines = text.splitlines()
+        for tag in _STATEMENT.finditer(self.text):
+            if _DECIDES.search(tag[0]):
+                raise ValueError(self.text.count("\n", 0, tag.start()) + 1)
+        plain = _STATEMENT.sub(lambda tag: re.sub(r"[^\n]", " ", tag[0]), self.text)
         try:
-            self._tokens = list(yaml.scan(self.text, Loader=yaml.SafeLoader))
-            self.data: dict[str, Any] = yaml.safe_load(self.text) or {}
-            self._root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            self._tokens = list(yaml.scan(plain, Loader=yaml.SafeLoader))
+            self.data: dict[str, Any] = yaml.safe_load(plain) or {}
+            self._root = yaml.compose(plain, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             raise ValueError(mark.line + 1 if mark else 0) from error
@@ -30,6 +40,13 @@ class YamlText:
             raise ValueError(0)
         # An alias means nothing where its anchor is not, so values are written out instead.
         self._aliased = any(isinstance(t, yaml.AliasToken) for t in self._tokens)
+
+    @property
+    def preamble(self) -> list[str]:
+        """The lines of code before the first key."""
+        assert isinstance(self._root, yaml.MappingNode)
+        head = "\n".join(self.lines[: self._root.start_mark.line])
+        return [line for tag in _STATEMENT.findall(head) for line in tag.splitlines()]
 
     @property
     def text(self) -> str:
