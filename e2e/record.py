@@ -44,7 +44,7 @@ _LIMITS = """
 - **Do not lower `monitor-interval` to 500ms.** Litestream 0.5.17 may then upload a snapshot before
   the change it covers; killed in that instant and gone on from the restored state, a later restore
   failed with "nonsequential page numbers": 65 of 240 at 500ms, none of 160 at 750ms and at 1s.
-- **Uploaded files** (Active Storage on the volume) are not databases: Litestream does not copy them.
+- **Uploaded files** (Active Storage on the volume) are not databases; Litestream leaves them.
 """
 
 
