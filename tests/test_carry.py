@@ -206,6 +206,19 @@ def test_shapes_of_yaml_are_carried_over(
     assert found == value if value is not None else found[-1] == "API:KEY"
 
 
+def test_roles_go_along_to_another_server(carried: Carry) -> None:
+    before = (
+        "servers:\n  web:\n    hosts:\n      - 198.51.100.9\n    options:\n      memory: 1g\n"
+        "  job:\n    hosts: [198.51.100.9]\n    cmd: bin/jobs\n"
+    )
+    text, lost = carried(DEPLOY, before)
+    assert yaml.safe_load(text)["servers"] == {
+        "web": {"hosts": ["203.0.113.7"], "options": {"memory": "1g"}},
+        "job": {"hosts": ["203.0.113.7"], "cmd": "bin/jobs"},
+    }
+    assert lost == []
+
+
 def test_code_that_prepares_something_comes_along(carried: Carry) -> None:
     before = (
         '<% require "dotenv"; Dotenv.load(".env") %>\n\nservice: notes\n'

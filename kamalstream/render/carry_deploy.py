@@ -89,18 +89,24 @@ def _try(merge: _Merge, step: Callable[[_Merge], None]) -> None:
 
 
 def _servers(merge: _Merge) -> None:
-    ours = merge.new.value(("servers", "web"))
+    [ours] = merge.new.value(("servers", "web"))
     theirs = merge.old.value(("servers",))
     roles = theirs if isinstance(theirs, dict) else {"web": theirs or []}
+    everywhere = {host for what in roles.values() for host in _hosts(what)}
+    # All that stood on one server goes along to the server of the answers.
+    moved = everywhere if len(everywhere) == 1 else set()
     for role, what in roles.items():
         hosts = list(_hosts(what))
-        elsewhere = [host for host in hosts if host not in ours and host != "192.168.0.1"]
+        elsewhere = [host for host in hosts if host not in {ours, "192.168.0.1", *moved}]
         path = ("servers", role) if isinstance(theirs, dict) else ("servers",)
         more = set(what) - {"hosts"} if isinstance(what, dict) else set()
         if elsewhere and (role != "web" or len(hosts) > 1):
             merge.lose(path, f"{', '.join(elsewhere)}: {_ONE_SERVER}")
         elif (hosts and role != "web") or (more and not elsewhere):
-            merge.put(("servers", role))
+            block = "\n".join(merge.old.block(path))
+            for host in moved:
+                block = block.replace(host, ours)
+            merge.new = merge.new.put(path, block.splitlines())
         else:
             for key in more:
                 merge.lose((*path, key), "belongs to a server that is not used any more")
