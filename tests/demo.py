@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kamalstream-demo-") as folder:
         app = Path(folder) / "bookshelf"
         shutil.copytree(SAMPLE, app)
+        # The sample comes without a key, as a clone of anybody's app does.
+        (app / "config/credentials.yml.enc").unlink()
+        (app / "config/master.key").write_text(secrets.token_hex(16))
         git(app, "init", "--quiet")
         commit(app, "rails new bookshelf")
 
@@ -35,6 +39,13 @@ def main() -> int:
             app,
             [*command, "--vcs-ref=HEAD", *answers, str(ROOT), "."],
             shown="copier copy --trust …",
+        )
+
+        say("The bucket's keys go into Rails' encrypted credentials:")
+        run(
+            app,
+            ["kamalstream", "credentials", "--stdin"],
+            typed="DEMO_ACCESS_KEY\nDEMO_SECRET_KEY\n",
         )
 
         say("What changed:")
@@ -64,10 +75,11 @@ def say(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m\n" if sys.stdout.isatty() else f"\n## {text}\n", flush=True)
 
 
-def run(app: Path, command: list[str], shown: str = "") -> None:
+def run(app: Path, command: list[str], shown: str = "", typed: str | None = None) -> None:
     """Run a program of the virtual environment in the app; stop the demo where it fails."""
     print(f"$ {shown or ' '.join(command)}", flush=True)
-    result = subprocess.run([SCRIPTS / command[0], *command[1:]], cwd=app, check=False)
+    program = [SCRIPTS / command[0], *command[1:]]
+    result = subprocess.run(program, cwd=app, input=typed, text=True, check=False)
     if result.returncode:
         sys.exit(result.returncode)
 
