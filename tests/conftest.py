@@ -12,7 +12,7 @@ import pytest
 
 from kamalstream import programs
 
-pytest_plugins = ["tests.fixtures_s3", "tests.fixtures_template"]
+pytest_plugins = ["tests.fixtures_s3", "tests.fixtures_template", "tests.fixtures_update"]
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "tests" / "apps"
