@@ -19,7 +19,6 @@ from .conftest import ROOT
 from .fixtures_template import commit, git
 from .fixtures_update import CHANGED, FILES, copy_of, middle, release, source, state, update
 
-
 Adopted = Callable[[Path], Path]
 
 

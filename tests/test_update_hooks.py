@@ -11,7 +11,6 @@ from .fixtures_template import commit, git, snapshot
 from .fixtures_update import FILES, NEXT, adopt, middle, release, source, update
 from .questions import SETTINGS
 
-
 Adopted = Callable[[Path], Path]
 PRODUCTION = "config/environments/production.rb"
 

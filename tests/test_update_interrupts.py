@@ -25,7 +25,6 @@ from .conftest import ROOT
 from .fixtures_template import commit, git, snapshot
 from .fixtures_update import NEXT, adopt, change_every_file, middle, release, state
 
-
 # The old copy is rendered with the hooks of the old release; these are those of the new one.
 PLACES = [
     "before_update in the app",

@@ -18,7 +18,6 @@ from .conftest import APPS
 from .fixtures_template import ANSWERS, commit, git, render
 from .fixtures_update import CHANGED, FILES, NEXT, middle, update
 
-
 Adopted = Callable[[Path], Path]
 #: What an owner did: the lines of a file and the number of the one that changes → their lines.
 EDITS: dict[str, Callable[[list[str], int], list[str]]] = {

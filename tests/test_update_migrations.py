@@ -26,7 +26,6 @@ from .conftest import requires
 from .fixtures_template import commit, git, snapshot
 from .fixtures_update import NEXT, adopt, release, source, update
 
-
 _HOOK = '["{{ _copier_python }}", "{{ _copier_conf.src_path }}/hooks/migrate.py", '
 
 
