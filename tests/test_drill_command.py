@@ -8,18 +8,21 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from .conftest import requires
 from .fixtures_template import make_app, render
 
 COMMAND = Path(sys.executable).parent / "kamalstream"
 
 
-@requires("weed", "litestream-0.5")
+@requires("weed", "litestream-0.5", "litestream-0.3")
+@pytest.mark.parametrize("series", ["0.5", "0.3"])
 def test_the_drill_proves_a_fresh_rendering_and_says_so_in_figures(
-    template: Path, tmp_path: Path
+    template: Path, tmp_path: Path, series: str
 ) -> None:
     app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+    render(template, app, {"litestream_version": series})
     done = subprocess.run(
         [COMMAND, "drill", app, "--seconds", "3"], capture_output=True, text=True, check=False
     )
