@@ -15,6 +15,7 @@ from rich.console import Console
 from kamalstream.check import check_files
 from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
+from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.check.surroundings import check_surroundings
 from kamalstream.commands import credentials as credentials_command
@@ -83,6 +84,9 @@ def update(
 @app.command()
 def check(
     folder: AppFolder = Path(),
+    live: Annotated[
+        bool, typer.Option("--live", help="the domain, the server and the bucket too")
+    ] = False,
     format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
 ) -> None:
     """Check everything that was rendered, with the real programs where they are found."""
@@ -96,6 +100,8 @@ def check(
             status.update(f"asking {name}")
 
         findings += check_with_programs(checked, step)
+        if live:
+            findings += check_live(checked, step)
     if format is Format.json:
         print(as_json(checked.root, findings))
     else:

@@ -99,6 +99,22 @@ def presence(app: Path) -> Presence:
         return Presence(frozenset(), f"{path}: {unsure}.")
 
 
+def keys(app: Path) -> dict[str, str]:
+    """Return those of the two keys that the credentials hold: name of NAMES → value.
+
+    For handing them to a program's environment, and nothing else. Raises BadInput, as `store`.
+    """
+    path = _path(app)
+    if not (app / path).exists():
+        return {}
+    why = ""
+    try:
+        return credentials_yaml.values(_read(app, path, *_key(app, path)), NAMES)
+    except credentials_yaml.UnsureError as unsure:
+        why = str(unsure)
+    raise BadInput(f"{path}: {why}.")
+
+
 def _path(app: Path) -> Path:
     """Return the credentials file of production, which need not exist."""
     for settings in SETTINGS:

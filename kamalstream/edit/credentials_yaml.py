@@ -54,6 +54,15 @@ def present(text: str, names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if _has_value(_last(mapping, name)))
 
 
+def values(text: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the values that `names` have under `litestream:`. Raises UnsureError."""
+    mapping = _last(_compose(text), "litestream")
+    found = {name: _last(mapping, name) for name in names}
+    return {
+        name: str(node.value).strip() for name, node in found.items() if _has_value(node) and node
+    }
+
+
 def _last(node: Node | None, name: str) -> Node | None:
     """Return the value Ruby would take: of two equal keys, the last."""
     entries = _entries(node, name) if isinstance(node, MappingNode) else []

@@ -1,0 +1,160 @@
+"""Beyond the machine: the domain's DNS, the server over ssh, and the bucket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+
+from kamalstream import programs
+from kamalstream.check.app import DEPLOY, App
+from kamalstream.check.finding import Finding
+from kamalstream.check.live_bucket import check_bucket
+
+_GIB = 1024 * 1024  # in the kibibytes of `df -Pk`
+_ROOM, _LITTLE_ROOM = 1 * _GIB, 5 * _GIB
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# One line each: Docker's version or why there is none, free kibibytes, architecture.
+_ASK = (
+    "docker version --format '{{.Server.Version}}' 2>&1 | tail -n 1;"
+    " df -Pk \"$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)\" 2>/dev/null"
+    " | tail -n 1; uname -m"
+)
+
+
+def check_live(app: App, on_step: Callable[[str], None] = lambda step: None) -> list[Finding]:
+    """Return what is wrong with the domain, the server and the bucket; needs the network.
+
+    Changes nothing on the server; in the bucket, a probe is written and removed. `on_step` is told
+    what is tried next.
+    """
+    findings: list[Finding] = []
+    for name, check in (("the domain", _dns), ("the server", _ssh), ("the bucket", check_bucket)):
+        on_step(name)
+        findings += check(app)
+    return findings
+
+
+def _server(app: App) -> str:
+    """Return the server that deploy.yml names, which may be newer than the answers."""
+    deploy = app.inspected.deploy
+    hosts = [host for role in deploy.hosts.values() for host in role] if deploy else []
+    return hosts[0] if hosts else str(app.answers.get("server_ip", ""))
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return set()
+
+
+def _dns(app: App) -> Iterator[Finding]:
+    deploy = app.inspected.deploy
+    domains = (deploy.proxy_hosts if deploy else ()) or (str(app.answers.get("domain", "")),)
+    server = _server(app)
+    wanted = _addresses(server)
+    for domain in domains:
+        found = _addresses(domain)
+        line = app.line_of(DEPLOY, re.escape(domain))
+        if not found:
+            message = f"{domain} has no address: nobody finds the app, and there is no certificate"
+            yield Finding(
+                "live.dns", "error", DEPLOY, line, message, f"Point {domain} to {server}."
+            )
+        elif wanted and not found & wanted:
+            yield Finding(
+                "live.dns",
+                "warning",
+                DEPLOY,
+                line,
+                f"{domain} points to {', '.join(sorted(found))}, not to the server {server}",
+                "Right behind a proxy such as Cloudflare's. Otherwise there is no certificate: "
+                f"point {domain} to {server}.",
+            )
+
+
+def _ssh(app: App) -> Iterator[Finding]:
+    server = _server(app)
+    user = (app.inspected.deploy and app.inspected.deploy.ssh_user) or "root"
+    line = app.line_of(DEPLOY, re.escape(server))
+    program = programs.find("ssh")
+    if program is None:
+        yield Finding("live.ssh", "warning", "", 0, "ssh is not on this machine", "Install it.")
+        return
+    ssh = (app.deploy or {}).get("ssh")
+    port = str(ssh["port"]) if isinstance(ssh, dict) and "port" in ssh else ""
+    command = [
+        program,
+        *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+        # As Kamal does it (net-ssh): a server that was never seen is noted, a changed one refused.
+        *("-o", "StrictHostKeyChecking=accept-new"),
+        *(("-p", port) if port else ()),
+        f"{user}@{server}",
+        _ASK,
+    ]
+    try:
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+        said = (result.stderr.strip().splitlines() or ["no word"])[-1]
+    except subprocess.TimeoutExpired:
+        result, said = None, "no answer within a minute"
+    if result is None or result.returncode == 255:
+        yield Finding(
+            "live.ssh",
+            "error",
+            DEPLOY,
+            line,
+            f"ssh {user}@{server} does not get in without a password: {said}",
+            f"ssh-copy-id {user}@{server}, or mend the address, user or port.",
+        )
+        return
+    yield from _of_server(app, user, line, result.stdout.splitlines())
+
+
+def _of_server(app: App, user: str, line: int, answer: list[str]) -> Iterator[Finding]:
+    docker, disk, machine = [*answer, "", "", ""][:3]
+    if not re.fullmatch(r"[0-9]+\.[0-9.]+\S*", docker):
+        missing = "not found" in docker
+        yield Finding(
+            "live.docker",
+            "warning" if missing and user == "root" else "error",
+            DEPLOY,
+            line,
+            f"{user} cannot use Docker there: {docker or 'no answer'}",
+            "`kamal setup` installs it."
+            if missing and user == "root"
+            else f"As root there: install Docker, then usermod -aG docker {user}",
+        )
+    columns = disk.split()
+    free = int(columns[3]) if len(columns) > 3 and columns[3].isdigit() else None
+    if free is not None and free < _LITTLE_ROOM:
+        yield Finding(
+            "live.disk",
+            "error" if free < _ROOM else "warning",
+            DEPLOY,
+            line,
+            f"{free / _GIB:.1f} GiB are free on the server; images, databases and a restore beside "
+            "the live files need more",
+            "Make room: docker system prune, or a larger disk.",
+        )
+    arch = _ARCHITECTURES.get(machine)
+    builder = (app.deploy or {}).get("builder")
+    built = builder.get("arch") if isinstance(builder, dict) else None
+    if arch and isinstance(built, str) and built != arch:
+        yield Finding(
+            "live.arch",
+            "error",
+            DEPLOY,
+            app.line_of(DEPLOY, r"^\s+arch:"),
+            f"the image is built for {built}, the server is {arch}",
+            f"copier update --trust --data arch={arch}",
+        )
