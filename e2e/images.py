@@ -15,7 +15,6 @@ from kamalstream import programs
 HERE = Path(__file__).parent / "images"
 DEBIAN = "kamalstream/debian"
 SUITE = "trixie"
-MIRROR = f"deb http://deb.debian.org/debian {SUITE} main"
 # Rails 7.2, the gems of e2e/subject/Gemfile, and sqlite3, which Litestream's image has.
 PACKAGES = (
     "bundler",
@@ -70,9 +69,26 @@ def _tree() -> Path:
     tree = cache / f"{SUITE}-{hashlib.sha256(' '.join(command).encode()).hexdigest()[:12]}.tar"
     if not tree.exists():
         fresh = tree.with_suffix(f".{os.getpid()}.tar")
-        subprocess.run([*command, SUITE, fresh, MIRROR], check=True)
+        subprocess.run([*command, SUITE, fresh, _mirror()], check=True)
         fresh.replace(tree)
     return tree
+
+
+def _mirror() -> str:
+    """Return the source of SUITE at the mirror that this machine takes Debian from."""
+    targets = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(LABEL) $(REPO_URI)",
+        "Created-By: Packages",
+    ]
+    listed = subprocess.run(targets, capture_output=True, text=True, check=True).stdout
+    for line in listed.splitlines():
+        label, _, uri = line.rpartition(" ")
+        if label == "Debian":
+            return f"deb {uri} {SUITE} main"
+    raise RuntimeError("apt names no mirror of Debian: apt-get update")
 
 
 def _program(name: str) -> Path:
