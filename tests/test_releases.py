@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +22,7 @@ from .fixtures_update import copy_of, source, update
 
 #: docs/updates.md says it; older tags, if there were any, are not tried.
 OLDEST = "0.1.0"
+EDITOR = "kamalstream/edit/production_rb.py"
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
@@ -59,6 +63,40 @@ def test_a_change_that_the_changelog_does_not_name_is_found(template: Path, tmp_
         changelog.read_text().replace("[Unreleased]", "[Unreleased]\n\n- `bin/restore`: more", 1)
     )
     assert unnamed(repository) == []
+
+
+def settings(production_rb: str) -> tuple[Any, ...]:
+    module = ModuleType("settings_of_a_release")
+    sys.modules[module.__name__] = module
+    exec(production_rb, module.__dict__)
+    return tuple(module.DEFAULT)
+
+
+def unmarked(repository: Path) -> list[str]:
+    """Return the production.rb settings that updates from the last release would not bring."""
+    last = tags(repository)[0]
+    before = settings(git(repository, "show", f"{last}:{EDITOR}"))
+    known = {(one.name, one.value) for one in before}
+    return [
+        one.name
+        for one in settings((repository / EDITOR).read_text("utf-8"))
+        if (one.name, one.value) not in known and Version(one.since) <= Version(last)
+    ]
+
+
+def test_a_new_setting_of_production_rb_says_since_when_so_that_updates_bring_it(
+    template: Path, tmp_path: Path
+) -> None:
+    if tags(ROOT):
+        assert unmarked(ROOT) == []
+    repository = copy_of(template, tmp_path / "repository")
+    editor = repository / EDITOR
+    text = editor.read_text()
+    new = 'DEFAULT = (Setting("log_level", ":info", "# Less.", ()), '
+    editor.write_text(text.replace("DEFAULT = (", new))
+    assert unmarked(repository) == ["log_level"]
+    editor.write_text(text.replace("DEFAULT = (", new.replace("())", '(), since="0.2.0")')))
+    assert unmarked(repository) == []
 
 
 def test_every_tag_is_a_version_that_the_changelog_has() -> None:

@@ -72,6 +72,47 @@ def test_conflicts_are_listed_with_their_lines_and_the_exit_code_is_0(
     assert "+# Mine" in (app / "Dockerfile.rej").read_text()
 
 
+def test_settings_of_a_new_release_come_into_production_rb_and_a_removed_line_stays_removed(
+    tmp_path: Path,
+) -> None:
+    template = snapshot(tmp_path / "template")
+    app = adopt(template, tmp_path / "notes")
+    edit(app, PRODUCTION, "  config.assume_ssl = true\n", "")
+    edit(app, PRODUCTION, "config.i18n.fallbacks = true", "config.i18n.fallbacks = [ :en ]")
+    commit(app, "Mine")
+    mine = (app / PRODUCTION).read_text()
+    edit(
+        template,
+        "kamalstream/edit/production_rb.py",
+        "DEFAULT = (",
+        """NEW = tuple(
+    Setting(name, "true", "# The next release has it.", ("silence",), since="0.2.0")
+    for name in ("silence_all", "i18n.fallbacks")
+)
+DEFAULT = (*NEW, """,
+    )
+    release(template, NEXT)
+    result = update(app)
+    assert result.returncode == 0, result.stderr
+    text = (app / PRODUCTION).read_text()
+    added = [
+        "  # The next release has it.",
+        "  config.silence_all = true",
+    ]
+    assert [line for line in text.splitlines() if line not in mine.splitlines()] == added
+    number = text.splitlines().index(added[1]) + 1
+    assert f"added  {PRODUCTION}:{number}  config.silence_all = true\n" in result.stdout
+    assert "changed: .copier-answers.yml, config/environments/production.rb\n" in result.stdout
+    assert "run: kamal deploy" in result.stdout
+    assert "config.i18n.fallbacks = [ :en ]" in result.stdout, "the check says what was left"
+
+    (app / PRODUCTION).write_text(mine)
+    commit(app, "Not this one")
+    release(template, "v0.3.0", "One more")
+    assert update(app).returncode == 0
+    assert (app / PRODUCTION).read_text() == mine
+
+
 def test_what_the_template_drops_stays_where_the_owner_has_a_share_in_it(tmp_path: Path) -> None:
     template = snapshot(tmp_path / "template")
     app = adopt(template, tmp_path / "notes")

@@ -39,6 +39,8 @@ class Setting:
     is added. `stock` are values the generator writes, replaced live or commented; `examples` those
     it writes as comments, which live are somebody's choice. `near` are names (or the beginnings of
     names) of related settings, the nearest first. With `options` the value may be followed by more.
+    `since` is the release that brought the setting or its present value, "0" for the first: updates
+    offer it to older apps only, so that a line which its owner removed stays removed.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Setting:
     stock: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     options: bool = False
+    since: str = "0"
 
     @property
     def line(self) -> str:

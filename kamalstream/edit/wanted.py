@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from packaging.version import Version
+
 from kamalstream.edit.production_rb import (
     ACTIVE_STORAGE,
     CACHE_STORE,
@@ -29,6 +31,11 @@ def wanted_settings(app: Path) -> tuple[Setting, ...]:
         if setting not in without_gem(app)
         and (setting is not ACTIVE_STORAGE or uses_active_storage(app))
     )
+
+
+def new_settings(app: Path, last: str) -> tuple[Setting, ...]:
+    """Return those of `wanted_settings` that came after the release `last` (PEP 440)."""
+    return tuple(one for one in wanted_settings(app) if Version(one.since) > Version(last))
 
 
 def without_gem(app: Path) -> dict[Setting, str]:

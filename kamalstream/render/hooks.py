@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kamalstream.check import check_files
 from kamalstream.check.app import PRODUCTION_RB, App
 from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.check.image import EXECUTABLES
-from kamalstream.edit.production_rb import edit_file
-from kamalstream.edit.wanted import wanted_settings
+from kamalstream.edit.production_rb import Setting, edit_file
+from kamalstream.edit.wanted import new_settings, wanted_settings
 from kamalstream.errors import BadInput
 from kamalstream.inspect.destination import RAILS_MARKER, refusal
 from kamalstream.render.undo import remove_created, rendered_files
@@ -93,6 +93,7 @@ def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> N
         print(f"  {file}: kept, though the template has it no more; it is yours now")
     for file in removed:
         print(f"  {file}: removed, the template has it no more and you had not changed it")
+    _edit_production_rb(app, new_settings(app, versions[0]))
     print(as_lines(app))
 
 
@@ -118,12 +119,18 @@ def _make_executable(app: Path) -> None:
 def _finish_copy(app: Path) -> None:
     _make_executable(app)
     print("\nkamalstream")
-    outcome = edit_file(app / PRODUCTION_RB, wanted_settings(app))
-    for change in outcome.changed:
-        print(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after.strip()}")
+    _edit_production_rb(app, wanted_settings(app))
     if not _report(app):
         print("\nMend the errors above before you deploy.")
     print(_NEXT)
+
+
+def _edit_production_rb(app: Path, settings: Sequence[Setting]) -> None:
+    """Bring the settings into the app's file; what is left or refused is for the check to say."""
+    if not settings or not (app / PRODUCTION_RB).is_file():
+        return
+    for change in edit_file(app / PRODUCTION_RB, settings).changed:
+        print(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after}")
 
 
 def _report(app: Path) -> bool:
