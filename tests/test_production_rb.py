@@ -251,6 +251,12 @@ def test_what_the_user_wrote_is_left_and_reported(own: str, why: str) -> None:
     assert left.write == "config.cache_store = :solid_cache_store"
 
 
+def test_uploads_that_are_kept_elsewhere_are_left_without_advice() -> None:
+    source = block(RIGHT.replace("= :local", "= :amazon"))
+    (left,) = edit(source).left
+    assert (left.stands, left.write) == ("config.active_storage.service = :amazon", "")
+
+
 def test_a_setting_in_both_branches_of_an_if_is_reported_twice_and_not_added() -> None:
     source = block(
         '  if ENV["X"]\n    config.force_ssl = true\n  else\n    config.force_ssl = false\n  end\n'

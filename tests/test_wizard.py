@@ -115,6 +115,8 @@ def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizar
     init.asks_everything()
     init.sees("Is all of this right?")
     init.sees("server_ip 203.0.113.7")
+    init.sees("databases primary: storage/production.sqlite3")
+    init.sees("cable: storage/production_cable.sqlite3")
     init.child.send(ENTER)
     init.sees("+++ b/Dockerfile")
     init.sees("New files")

@@ -22,19 +22,24 @@ def review(answers: Mapping[str, Any], width: int) -> str | None:
     room = width - 26
     choices = [questionary.Choice(_GO_ON, value="")]
     for name in names:
-        shown = _shown(answers[name])
-        if len(shown) > room:
-            shown = shown[: room - 1] + "…"
-        choices.append(questionary.Choice(f"{name:<19} {shown}".rstrip(), value=name))
+        first, *more = [_cut(line, room) for line in _shown(answers[name])]
+        choices.append(questionary.Choice(f"{name:<19} {first}".rstrip(), value=name))
+        choices += [questionary.Separator(f"{'':<19} {line}") for line in more]
     chosen: str = questionary.select(
         "Is all of this right? Or choose what to change.", choices=choices, instruction=" "
     ).unsafe_ask()
     return chosen or None
 
 
-def _shown(value: Any) -> str:
+def _cut(line: str, room: int) -> str:
+    return line if len(line) <= room else line[: room - 1] + "…"
+
+
+def _shown(value: Any) -> list[str]:
+    """Return the lines of one answer; of databases each has its own, the primary one first."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {one}" for key, one in value.items())
+        names = sorted(value, key=lambda name: (name != "primary", name))
+        return [f"{name}: {value[name]}" for name in names] or [""]
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
+        return ["yes" if value else "no"]
+    return [str(value)]

@@ -45,7 +45,7 @@ def check(app: App) -> Iterator[Finding]:
             PRODUCTION_RB,
             left.line,
             f"left as you wrote it ({left.why}): {left.stands}",
-            f"Recommended: {left.write}",
+            left.write and f"Recommended: {left.write}",
         )
     for setting, gem in without_gem(app.root).items():
         yield Finding(

@@ -12,6 +12,7 @@ from typing import Any
 import questionary
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from kamalstream.ask import data_file
 from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle
@@ -30,7 +31,7 @@ from kamalstream.inspect.destination import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.rendering import Asking, RefusedAnswers, render
-from kamalstream.render.show import show
+from kamalstream.render.show import fold, show
 from kamalstream.render.source import Source, questions, template_source
 
 _NO_TERMINAL = (
@@ -75,10 +76,10 @@ def run(folder: Path, options: Options, console: Console) -> int:
     except KeyboardInterrupt:
         console.print("\nNothing was changed.")
         return INTERRUPTED
-    console.print(f"[green]Written:[/] {len(planned.changes)} files.", end=" ")
+    console.print(f"[green]Written:[/] {len(planned.changes)} files.")
     if kept:
-        console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", end="")
-    console.print("\n")
+        console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", soft_wrap=True)
+    console.print()
     fine = _check(folder, console)
     console.print(_next_steps(folder), soft_wrap=True)
     return 0 if fine else 1
@@ -110,7 +111,7 @@ def _plan(
             answers = render(source, again, changed(answers, name))
             rendered = again
         except RefusedAnswers as refused:
-            console.print(f"[yellow]{escape(str(refused))}[/]", soft_wrap=True)
+            console.print(f"[yellow]{escape(fold(str(refused), console))}[/]", soft_wrap=True)
     return plan(app, rendered)
 
 
@@ -139,11 +140,13 @@ def _say_what_was_read(facts: AppFacts, known: Known, console: Console) -> None:
     if facts.ruby.version:
         parts.append(f"Ruby {facts.ruby.version} ({facts.ruby.file})")
     parts.append("databases: " + (", ".join(facts.databases.sqlite) or "not known"))
-    console.print(f"[bold]{escape(facts.path.name)}[/]  {escape('; '.join(parts))}", soft_wrap=True)
-    for said in (*facts.unreadable, *facts.assumed):
-        console.print(f"  [yellow]not certain[/]  {escape(str(said))}", soft_wrap=True)
-    for name, problem in known.dropped.items():
-        console.print(f"  [yellow]not taken[/]    {name} {escape(problem)}", soft_wrap=True)
+    lines = [f"{facts.path.name}  {'; '.join(parts)}"]
+    lines += [f"  not certain  {said}" for said in (*facts.unreadable, *facts.assumed)]
+    lines += [f"  not taken    {name} {problem}" for name, problem in known.dropped.items()]
+    shown = Text(fold("\n".join(lines), console), no_wrap=True)
+    shown.highlight_regex(r"(?m)^  not (certain|taken) ", "yellow")
+    shown.stylize("bold", 0, len(facts.path.name))
+    console.print(shown, soft_wrap=True)
     console.print()
 
 
@@ -159,7 +162,7 @@ def _check(folder: Path, console: Console) -> bool:
     to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]
     if to_mend:
         console.print("[bold]To mend[/]")
-        console.print(escape(as_text(to_mend)), soft_wrap=True)
+        console.print(escape(fold(as_text(to_mend), console)), soft_wrap=True)
     console.print(f"Checked: {summary(to_mend) if to_mend else 'nothing to mend'}.\n")
     return ok(to_mend)
 

@@ -40,7 +40,8 @@ class Setting:
     it writes as comments, which live are somebody's choice. `near` are names (or the beginnings of
     names) of related settings, the nearest first. With `options` the value may be followed by more.
     `since` is the release that brought the setting or its present value, "0" for the first: updates
-    offer it to older apps only, so that a line which its owner removed stays removed.
+    offer it to older apps only, so that a line which its owner removed stays removed. Where
+    `advised` is false, no value of the owner's is worse.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Setting:
     examples: tuple[str, ...] = ()
     options: bool = False
     since: str = "0"
+    advised: bool = True
 
     @property
     def line(self) -> str:
@@ -77,6 +79,7 @@ ACTIVE_STORAGE = Setting(
     ":local",
     "# Store uploaded files on the local file system (see config/storage.yml for options).",
     near=("active_storage", "asset_host", "public_file_server"),
+    advised=False,
 )
 CACHE_STORE = Setting(
     "cache_store",
@@ -119,8 +122,8 @@ class Left:
 
     @property
     def write(self) -> str:
-        """The line to write instead."""
-        return self.setting.line
+        """The line to write instead; "" where theirs is as good."""
+        return self.setting.line if self.setting.advised else ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -17,7 +18,7 @@ _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 _WHAT = {
     "Dockerfile": "the image, with Litestream in it",
     "bin/docker-entrypoint": "brings the databases back on an empty server",
-    "bin/restore": "restores by hand, to any moment that is kept",
+    "bin/restore": "restores by hand, to any moment",
     "config/deploy.yml": "Kamal: server, proxy, volume, the litestream accessory",
     "config/litestream.yml": "what is replicated, and where to",
     ".kamal/secrets": "where Kamal gets the secrets; none stands in it",
@@ -31,7 +32,28 @@ _WHAT = {
 
 def show(plan: Plan, console: Console) -> None:
     """Print the plan."""
-    page(Text("\n").join(_lines(plan)), console)
+    page(Text("\n").join([*_changes(plan), *_gone(plan, console)]), console)
+
+
+def fold(text: str, console: Console) -> str:
+    """Return prose folded at blanks where the terminal ends; unchanged where there is none."""
+    if not console.is_terminal:
+        return text
+    return "\n".join(_folded(line, console.width) for line in text.splitlines())
+
+
+def _folded(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    indent = len(line) - len(line.lstrip())
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * (indent + 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
 
 
 def page(text: Text, console: Console) -> None:
@@ -45,7 +67,7 @@ def page(text: Text, console: Console) -> None:
         console.print(text, soft_wrap=True)
 
 
-def _lines(plan: Plan) -> Iterator[Text]:
+def _changes(plan: Plan) -> Iterator[Text]:
     if not plan.changes:
         yield Text("Nothing would change: the app is as the template renders it.")
     for change in plan.changes:
@@ -59,7 +81,6 @@ def _lines(plan: Plan) -> Iterator[Text]:
             size = f"{count} lines" if count != 1 else "1 line"
             yield Text(f"  {change.file:<30} {size:>10}  {_WHAT.get(change.file, '')}".rstrip())
         yield Text()
-    yield from _gone(plan)
 
 
 def _diff(change: Change) -> Iterator[Text]:
@@ -80,7 +101,12 @@ def diff_line(line: str) -> Text:
     return Text(line, next((s for start, s in _STYLES.items() if line.startswith(start)), ""))
 
 
-def _gone(plan: Plan) -> Iterator[Text]:
+def _gone(plan: Plan, console: Console) -> Iterator[Text]:
+    for text in _said(plan):
+        yield Text(fold(text.plain, console), text.style)
+
+
+def _said(plan: Plan) -> Iterator[Text]:
     if plan.lost:
         yield Text("Yours, and not in the new files", "bold yellow")
         for lost in plan.lost:
@@ -91,7 +117,8 @@ def _gone(plan: Plan) -> Iterator[Text]:
         yield Text(f"Left as you wrote it in {PRODUCTION_RB}", "bold")
         for left in plan.left:
             yield Text(f"  line {left.line}: {left.stands} ({left.why})")
-            yield Text(f"    recommended: {left.write}")
+            if left.write:
+                yield Text(f"    recommended: {left.write}")
         yield Text()
     if plan.refused:
         yield Text(f"{PRODUCTION_RB} is left alone: {plan.refused}", "bold yellow")
