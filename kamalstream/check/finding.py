@@ -43,19 +43,19 @@ def as_json(app: Path, findings: Sequence[Finding]) -> str:
 def as_text(findings: Sequence[Finding]) -> str:
     """Return the findings grouped by file, the worst first in each, without colour.
 
-    A remedy that several findings share is printed once.
+    A remedy that findings one below the other share is printed once.
     """
     lines: list[str] = []
-    said: set[str] = set()
+    said = ""
     for file in dict.fromkeys(finding.file for finding in findings):
         lines.append(file or "the app as a whole")
         here = [finding for finding in findings if finding.file == file]
         for finding in sorted(here, key=lambda f: (LEVELS.index(f.level), f.line)):
             place = f"line {finding.line}: " if finding.line else ""
             lines.append(f"  {finding.level}: {place}{finding.message} [{finding.id}]")
-            fix = "as above" if finding.fix and finding.fix in said else finding.fix
+            fix = "as above" if finding.fix and finding.fix == said else finding.fix
             lines.extend(f"    → {line}" for line in fix.splitlines())
-            said.add(finding.fix)
+            said = finding.fix or said
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """What happens in the app after Copier has written the template's files.
 
-Everything imported here, directly or not, is the standard library, PyYAML or Pygments: a plain
+Everything imported here, directly or not, is the standard library or comes with Copier: a plain
 `copier copy` has nothing else.
 """
 
