@@ -33,9 +33,7 @@ def run(folder: Path, from_stdin: bool, console: Console) -> int:
         return INTERRUPTED
     stored = store(folder, *keys)
     if stored.changed:
-        console.print(
-            f"Written to {stored.path}, under litestream: {' and '.join(NAMES)}.", soft_wrap=True
-        )
+        console.print(f"Written to {stored.path}, under litestream:\n{' and '.join(NAMES)}.")
         console.print(
             "Commit that file. A server that runs already gets the keys with:\n"
             "kamal accessory reboot litestream && kamal deploy"
