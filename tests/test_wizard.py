@@ -37,7 +37,7 @@ class Wizard:
     """A terminal with `kamalstream init APP` in it."""
 
     def __init__(self, template: Path, app: Path, *options: str, **environment: str) -> None:
-        self.app = app
+        self.template, self.app = template, app
         self.before = files_of(app)
         code = RUN.format(template=str(template), release=RELEASE)
         self.child = pexpect.spawn(
@@ -82,13 +82,11 @@ class Wizard:
         return files_of(self.app) == self.before
 
     def asks_everything(self) -> None:
-        self.answers("Name of the app.")
         self.answers("Address of the server", "203.0.113.7")
         self.answers("Public host name", "notes.example.com")
         self.answers("Which S3-compatible storage")
         self.answers("as DigitalOcean Spaces writes it")
         self.answers("Name of the bucket", "notes-backups")
-        self.answers("Look at the rest too?", "n", end="")
 
     @property
     def stored(self) -> dict[str, object]:
@@ -129,6 +127,29 @@ def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizar
     assert "\x1b[32m" in init.seen  # green
 
 
+def test_only_what_the_app_does_not_say_is_asked_and_the_second_time_nothing(
+    wizard: Callable[..., Wizard],
+) -> None:
+    init = wizard(app="changed_by_hand")
+    init.answers("Which S3-compatible storage", DOWN)
+    init.answers("as AWS S3 writes it", CLEAR_LINE + "eu-central-1")
+    init.answers("Name of the bucket", "atelier-backups")
+    init.sees("Is all of this right?")
+    init.sees("server_ip 198.51.100.23")
+    init.child.send(ENTER)
+    init.answers("Write these changes?", "y", end="")
+    init.sees("What comes next:")
+    init.ends()
+    assert not re.search("Name of the app|Address of the server|Look at the rest", init.seen)
+    assert (init.stored["domain"], init.stored["region"]) == ("atelier.example.net", "eu-central-1")
+
+    again = Wizard(init.template, init.app)
+    again.answers("Is all of this right?")
+    again.sees("Nothing would change")
+    assert again.ends() == 0
+    assert again.is_as_it_was()
+
+
 def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     wizard: Callable[..., Wizard],
 ) -> None:
@@ -156,13 +177,12 @@ def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     assert init.is_as_it_was()
 
 
-@pytest.mark.parametrize("question", ["Name of the app.", "Name of the bucket"])
+@pytest.mark.parametrize("question", ["Address of the server", "Name of the bucket"])
 def test_ctrl_c_at_a_question_leaves_the_app_as_it_was(
     wizard: Callable[..., Wizard], question: str
 ) -> None:
     init = wizard()
     if question == "Name of the bucket":
-        init.answers("Name of the app.")
         init.answers("Address of the server", "203.0.113.7")
         init.answers("Public host name", "notes.example.com")
         init.answers("Which S3-compatible storage")
@@ -200,7 +220,7 @@ def test_a_bad_answer_in_the_data_file_is_said_before_anything_is_asked(
     init = wizard("--data-file", str(tmp_path / "answers.yml"))
     init.sees('bucket "Not_A_Bucket" is not an S3 bucket name')
     assert init.ends() == 2
-    assert "Name of the app" not in init.seen
+    assert "Address of the server" not in init.seen
 
 
 def test_databases_that_cannot_be_read_are_asked_for(
@@ -210,13 +230,7 @@ def test_databases_that_cannot_be_read_are_asked_for(
     (app / "config/database.yml").write_text("<%= File.read('elsewhere.yml') %>\n")
     init = Wizard(template, app)
     init.sees("not certain config/database.yml:1: code puts whole lines here")
-    init.answers("Name of the app.")
-    init.answers("Address of the server", "203.0.113.7")
-    init.answers("Public host name", "notes.example.com")
-    init.answers("Which S3-compatible storage")
-    init.answers("as DigitalOcean Spaces writes it")
-    init.answers("Name of the bucket", "notes-backups")
-    init.answers("Look at the rest too?", "n", end="")
+    init.asks_everything()
     init.sees("Every SQLite database")
     init.child.close(force=True)
 

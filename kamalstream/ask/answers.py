@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,17 @@ def settle(source: Source, folder: Path, known: Known, quietly: bool) -> None:
             for name, problem in offered.items():
                 known.dropped[name] = problem
                 del known.offered[name]
+
+
+def unknown(known: Known, uncertain: Sequence[str]) -> Asking:
+    """Return how to ask what is not known, or is among `uncertain`, and nothing else.
+
+    All answers can be changed later, on the page that shows them: `advanced` asks for nothing new.
+    """
+    names = {*known.given, *known.offered}
+    hanging = {one for parent, ones in DEPENDENT.items() if parent not in names for one in ones}
+    sure = {k: v for k, v in known.offered.items() if k not in {*uncertain, *hanging}}
+    return Asking({"advanced": False, **sure, **known.given}, known.offered, uncertain, False)
 
 
 def changed(answers: Mapping[str, Any], name: str) -> Asking:

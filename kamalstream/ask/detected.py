@@ -1,4 +1,4 @@
-"""What an app itself answers: the defaults that the questions are asked with."""
+"""What an app itself answers: it is not asked for, only shown on the page of all answers."""
 
 from __future__ import annotations
 

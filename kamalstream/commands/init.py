@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kamalstream.ask import data_file
-from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle
+from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle, unknown
 from kamalstream.ask.detected import detected, refuse_what_cannot_be_asked, unreadable_databases
 from kamalstream.ask.review import review
 from kamalstream.check import check_files
@@ -99,7 +99,9 @@ def _plan(
             raise BadInput(_unreadable(uncertain, facts))
         settle(source, scratch / app.name, known, quietly)
     _say_what_was_read(facts, known, console)
-    asking = Asking(known.given, known.offered, ["databases"] if uncertain else (), quietly)
+    asking = unknown(known, ["databases"] if uncertain else [])
+    if quietly:
+        asking = Asking(known.given, known.offered)
     rendered = scratch / "asked" / app.name
     answers = render(source, rendered, asking)
     for turn in range(1000):
