@@ -44,6 +44,10 @@ _LIMITS = """
 - **Do not lower `monitor-interval` to 500ms.** Litestream 0.5.17 may then upload a snapshot before
   the change it covers; killed in that instant and gone on from the restored state, a later restore
   failed with "nonsequential page numbers": 65 of 240 at 500ms, none of 160 at 750ms and at 1s.
+- **After an outage of the bucket, Litestream 0.5 does not go on at once.** It tries again after at
+  most 20 seconds, and where the bucket was away for more than ten minutes, after at most five
+  minutes; until then a lost server costs what was written since the outage began. `kamal
+  backup-now` shortens the wait to 20 seconds. 0.3 went on within a second.
 - **Uploaded files** (Active Storage on the volume) are not databases; Litestream leaves them.
 """
 

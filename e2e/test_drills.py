@@ -22,6 +22,9 @@ from kamalstream.prove.kills import kill_often
 
 # One sync interval (1 s) and a second: what was committed before that may not be missing.
 SYNCED = 2.5
+# Litestream 0.5 gives an upload ten tries, at most 20 s apart (s3/replica_client.go and the AWS
+# SDK's default), which is more than the minute that the bucket is away.
+TRIED_AGAIN = 20.0
 _numbers = iter(range(10**9))
 
 Rows = dict[str, list[str]]
@@ -222,7 +225,7 @@ def test_the_bucket_is_away_for_a_minute(deployed: Stage, drill: Callable[..., N
         deployed.s3.stop()
         time.sleep(60)
         deployed.s3.start()
-        time.sleep(15)
+        time.sleep(TRIED_AGAIN + SYNCED)
     after = lose_and_set_up(deployed)
     drill(
         "Bucket unreachable for 60 s under writes",

