@@ -11,6 +11,7 @@ import yaml
 
 from kamalstream.render import carry
 from kamalstream.render.lost import Lost
+from kamalstream.render.own_instructions import own_instructions
 
 from .conftest import requires
 from .fixtures_template import render
@@ -292,7 +293,7 @@ def test_patterns_of_dockerignore_stay(carried: Carry) -> None:
 
 def test_instructions_of_a_dockerfile_are_named_and_stock_ones_are_not(carried: Carry) -> None:
     before = (
-        "ARG RUBY_VERSION=3.3\nFROM ruby:$RUBY_VERSION AS base\n"
+        "ARG RUBY_VERSION=3.3\nFROM ruby:$RUBY_VERSION-slim AS base\n"
         "ENV RAILS_ENV=production\nENV TZ=Europe/Berlin\n"
         "RUN apt-get update && \\\n    apt-get install -y curl\n"
         "RUN wget -O - https://example.com/install | \\\n    sh\n"
@@ -303,6 +304,69 @@ def test_instructions_of_a_dockerfile_are_named_and_stock_ones_are_not(carried: 
         (4, "ENV TZ=Europe/Berlin"),
         (7, "RUN wget -O - https://example.com/install | sh"),
         (9, "COPY fonts /usr/share/fonts"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "named"),
+    [
+        ('CMD ["bin/boot"]', True),
+        ('CMD ["bundle", "exec", "thrust", "./bin/rails", "server"]', None),
+        ('ENTRYPOINT ["/rails/bin/start.sh"]', True),
+        ("FROM ruby:3.4-slim-bookworm AS base", True),
+        ("FROM ruby:3.4.5-slim AS base", None),
+        ("EXPOSE 8080", True),
+        ("RUN curl -fsSL https://example.com/x | sh", True),
+        ("RUN SECRET_KEY_BASE_DUMMY=1 ./bin/rails sitemap:refresh", True),
+        (
+            "RUN apt-get update && apt-get install -y curl && ./configure; make && rm -rf /tmp/x",
+            "RUN ./configure; make",
+        ),
+        ("RUN bundle install && yarn build", "RUN yarn build"),
+        ("RUN --mount=type=cache,target=/var/cache/apt apt-get install -y git", None),
+        ("RUN --mount=type=secret,id=TOKEN bundle install", True),
+        (
+            "RUN echo deb https://x > /etc/apt/sources.list.d/x.list && apt-get install -y chrome",
+            True,
+        ),
+        ("RUN echo 'a && b; c' > /etc/apt/apt.conf", True),
+        ("COPY --from=ffmpeg /usr/local/bin/ffmpeg /usr/local/bin/", True),
+        ("COPY --from=build --chown=rails:rails /usr/local/bundle /usr/local/bundle", None),
+        ("ENV BUNDLE_GEMS__EXAMPLE__COM=$TOKEN", True),
+        ("HEALTHCHECK CMD curl localhost", True),
+        ("RUN rm -rf spec", True),
+        ("RUN mkdir -p log tmp /data", True),
+        ("RUN apt-get install -y ./chrome.deb", True),
+        ("RUN apt-get install -y linux-headers-$(uname -r)", True),
+        ("COPY --exclude=keys . .", True),
+        ("RUN <<EOF\nset -e\napt-get update\nmake\nEOF", "RUN make"),
+        ("COPY <<EOF /etc/motd\nEXPOSE 80\nEOF", "COPY <<EOF /etc/motd EXPOSE 80;"),
+        ("RUN yarn install --frozen-lockfile", True),
+    ],
+)
+def test_each_instruction_of_a_dockerfile_is_the_owners_or_rails_own(
+    carried: Carry, before: str, named: str | bool | None
+) -> None:
+    _, lost = carried("Dockerfile", before)
+    assert [one.text for one in lost] == ([before if named is True else named] if named else [])
+
+
+def test_installing_packages_of_node_is_stock_where_the_new_image_does() -> None:
+    before = "ARG NODE_VERSION=20.1.0\nCOPY package.json yarn.lock ./\nRUN yarn install\n"
+    after = "FROM docker.io/library/node:22-slim AS node\nFROM docker.io/library/ruby:3.4-slim\n"
+    assert list(own_instructions(before, after)) == []
+    assert len(list(own_instructions(before, after.replace("node", "litestream")))) == 3
+
+
+def test_the_variables_of_an_owner_are_named_one_by_one(carried: Carry) -> None:
+    before = (
+        'FROM base\nENV RAILS_ENV="production" \\\n    BUNDLE_PATH="/usr/local/bundle" \\\n'
+        '    DATA_PATH="/data" \\\n    GREETING="a b"\n'
+    )
+    _, lost = carried("Dockerfile", before)
+    assert [(one.line, one.text) for one in lost if "ENV" in one.text] == [
+        (4, "ENV DATA_PATH=/data"),
+        (5, 'ENV GREETING="a b"'),
     ]
 
 

@@ -91,6 +91,18 @@ def test_gems_bring_their_packages(
     assert not build or build in what["build_packages"]
 
 
+@pytest.mark.parametrize("written", ["test:ci", "test ci"])
+def test_groups_that_the_dockerfile_leaves_out_stay_out(
+    sample_app: Callable[[str], Path], written: str
+) -> None:
+    app = sample_app("rails_8_1")
+    dockerfile = (app / "Dockerfile").read_text()
+    changed = dockerfile.replace('WITHOUT="development"', f'WITHOUT="{written}"')
+    assert changed != dockerfile
+    (app / "Dockerfile").write_text(changed)
+    assert found(app) == {"bundle_without": "test:ci"}
+
+
 def test_mini_magick_counts_only_where_it_is_asked_for(sample_app: Callable[[str], Path]) -> None:
     app = sample_app("rails_8_1")
     assert "packages" not in found(app)
@@ -111,6 +123,24 @@ def test_packages_of_the_dockerfile_that_was_there_stay(tmp_path: Path) -> None:
     packages = dockerfile_packages(tmp_path)
     assert packages.image == ("curl", "ffmpeg", "poppler-utils=1.0", "tini")
     assert packages.build == ("libpq-dev", "python3")
+
+
+def test_packages_of_a_script_stay(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM ruby:3.4\nRUN <<EOF\nset -e\napt-get update\napt-get install -y ffmpeg\nEOF\n"
+        "RUN apt-get install -y tini\n"
+    )
+    assert dockerfile_packages(tmp_path).image == ("ffmpeg", "tini")
+
+
+def test_packages_of_a_source_that_is_not_debian_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM ruby:3.4-slim\nRUN apt-get update && apt-get install -y curl gnupg && \\\n"
+        "    echo 'deb https://example.com/deb x; y' > /etc/apt/sources.list.d/x.list && \\\n"
+        "    apt-get update && apt-get install -y google-chrome-stable\n"
+        "RUN apt-get install -y ffmpeg\n"
+    )
+    assert dockerfile_packages(tmp_path).image == ("curl", "ffmpeg", "gnupg")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +166,22 @@ def test_packages_of_the_dockerfile_that_was_there_stay(tmp_path: Path) -> None:
             {"javascript": "bun", "javascript_version": "1.2.3"},
         ),
         ({"package.json": package(), "yarn.lock": "", ".nvmrc": "lts/*"}, {"javascript": "yarn"}),
+        (
+            {
+                "package.json": package(),
+                "yarn.lock": "",
+                "Dockerfile": "FROM ruby\nARG NODE_VERSION=20.1.0\nARG YARN_VERSION=1.22.19\n",
+            },
+            {"javascript": "yarn", "javascript_version": "1.22.19", "node": "20.1.0"},
+        ),
+        (
+            {
+                "package.json": package(),
+                "bun.lock": "{}",
+                "Dockerfile": 'FROM ruby\nARG BUN_VERSION="1.3.9"\n',
+            },
+            {"javascript": "bun", "javascript_version": "1.3.9"},
+        ),
     ],
 )
 def test_the_javascript_side_is_found(
@@ -173,15 +219,16 @@ def test_a_package_json_for_linters_needs_no_node(sample_app: Callable[[str], Pa
 def test_what_bundler_reads_is_copied_before_it_runs(sample_app: Callable[[str], Path]) -> None:
     app = sample_app("rails_8_1")
     with_files(app, {"engines/shop/shop.gemspec": "", ".tool-versions": "ruby 3.4.7\n"})
+    with_files(app, {"gemfiles/lint.gemfile": ""})
     with (app / "Gemfile").open("a") as gemfile:
-        gemfile.write('\nruby file: ".tool-versions"\n')
+        gemfile.write('\nruby file: ".tool-versions"\neval_gemfile "gemfiles/lint.gemfile"\n')
     lock = (app / "Gemfile.lock").read_text()
     (app / "Gemfile.lock").write_text(
         "PATH\n  remote: engines/shop\n  specs:\n    shop (0.1)\n\n" + lock
     )
     assert found(app) == {
         "bundle_files": ["Gemfile", "Gemfile.lock", ".tool-versions"],
-        "local_gems": ["engines/shop"],
+        "local_gems": ["engines/shop", "gemfiles"],
     }
 
 

@@ -37,7 +37,7 @@ _VITE = {"vite_ruby", "vite_rails"}
 
 def image(app: AppFacts) -> dict[str, Any]:
     """Return what differs from kamalstream/facts/image.yml: key → value; {} for a fresh app."""
-    without = app.dockerfile_env.get("BUNDLE_WITHOUT", "")
+    without = ":".join(app.dockerfile_env.get("BUNDLE_WITHOUT", "").replace(":", " ").split())
     found = {
         "thruster": app.thruster and (app.path / "bin/thrust").is_file(),
         "bootsnap": app.bootsnap,
@@ -86,27 +86,29 @@ def _uses_magick(app: Path) -> bool:
 
 
 def _bundle_files(app: Path) -> list[str]:
-    """Return the files that evaluating the Gemfile reads."""
-    files: list[str] = list(facts.IMAGE["bundle_files"])
-    for _, line in code_lines(app / "Gemfile"):
-        named = re.search(r"\bruby[\s(]+file:\s*[\"']([^\"']+)[\"']", line)
-        named = named or re.search(r"\beval_gemfile[\s(]+[\"']([^\"'/]+)[\"']", line)
-        if named and (app / named[1]).is_file() and named[1] not in files:
-            files.append(named[1])
-    return files
+    """Return the files in the app's root that evaluating the Gemfile reads."""
+    read = [file for file in _read_by_gemfile(app) if "/" not in file]
+    return list(dict.fromkeys([*facts.IMAGE["bundle_files"], *read]))
 
 
 def _local_gems(app: Path) -> list[str]:
-    """Return the folders that Gemfile.lock takes gems from, and that of packed gems."""
+    """Return the folders that Gemfile and Gemfile.lock take code from, and that of packed gems."""
     try:
         lock = (app / "Gemfile.lock").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     remotes = re.findall(r"^PATH\n(?:  .*\n)*?  remote: (\S+)$", lock, re.MULTILINE)
+    remotes += [str(Path(file).parent) for file in _read_by_gemfile(app)]
     folders = {re.sub(r"^\./", "", remote).rstrip("/") for remote in remotes}
     if any((app / "vendor/cache").glob("*.gem")):
         folders.add("vendor/cache")
     return sorted(f for f in folders if f != "." and not f.startswith("..") and (app / f).is_dir())
+
+
+def _read_by_gemfile(app: Path) -> list[str]:
+    said = r"\b(?:ruby[\s(]+file:\s*|eval_gemfile[\s(]+)[\"']([^\"'/][^\"']*)[\"']"
+    named = [re.search(said, line) for _, line in code_lines(app / "Gemfile")]
+    return [file[1] for file in named if file and (app / file[1]).is_file()]
 
 
 def _javascript(app: AppFacts) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.database_yml import Databases, production_databases
 from kamalstream.inspect.deploy_yml import DeployYml, deploy_yml, destinations, secret_names
+from kamalstream.inspect.dockerfile import dockerfile_env
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.railties import application, uses_active_storage
@@ -136,7 +137,7 @@ def inspect_app(path: Path) -> AppFacts:
         attachments=_attachments(path),
         storage_service=_storage_service(path),
         dockerfile=(path / "Dockerfile").is_file(),
-        dockerfile_env=_dockerfile_env(path / "Dockerfile"),
+        dockerfile_env=dockerfile_env(path),
         deploy=deploy,
         destinations=destinations(path),
         secrets=secret_names(path),
@@ -192,19 +193,3 @@ def _storage_service(app: Path) -> str | None:
         if service:
             return service[1]
     return None
-
-
-def _dockerfile_env(dockerfile: Path) -> dict[str, str]:
-    try:
-        source = dockerfile.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    variables: dict[str, str] = {}
-    source = re.sub(r"^\s*#.*\n", "", source, flags=re.MULTILINE).replace("\\\n", " ")
-    for body in re.findall(r"^\s*ENV\s+(.*\S)", source, re.MULTILINE | re.IGNORECASE):
-        pairs = re.findall(r"(\w+)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S*)", body)
-        # The older form without = holds one variable.
-        name, _, value = body.partition(" ")
-        for key, text in pairs if "=" in name else [(name, value.strip())]:
-            variables[key] = text.strip("\"'")
-    return variables

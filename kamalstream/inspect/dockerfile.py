@@ -1,14 +1,21 @@
-"""The Debian packages that an app's own Dockerfile installs."""
+"""What an app's own Dockerfile says: instructions, variables and Debian packages."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 FILE = "Dockerfile"
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&;|]*)")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+(?:[:=][\w.+:~-]+)?")
+# Commands and what separates them; quoted, a separator is none.
+_SHELL = re.compile(r"&&|;|(?:'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|(?!&&|;).)+", re.DOTALL)
+_HEREDOC = re.compile(r"(?<!<)<<-?[\"']?([A-Za-z_]\w*)")
+# RUN <<EOF: what follows is the script itself.
+_SCRIPT = re.compile(r"^((?:--\S+ )*)<<-?[\"']?[A-Za-z_]\w*[\"']? ")
+_SOURCE = re.compile(r"/etc/apt/sources|\badd-apt-repository\b|deb\.nodesource\.com/setup")
 
 
 @dataclass(frozen=True)
@@ -19,24 +26,91 @@ class DockerfilePackages:
     build: tuple[str, ...] = ()
 
 
+def instructions(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line (from 1), instruction in capitals and the rest of it, joined to one line."""
+    start = 0
+    parts: list[str] = []
+    heredocs: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        start = start if parts else number
+        if not heredocs:
+            parts.append(bare.removesuffix("\\").strip())
+            heredocs = _HEREDOC.findall(bare)
+        elif bare == heredocs[0]:
+            heredocs.pop(0)
+        else:
+            # Of a script, each line is a command.
+            parts.append(f"{bare};")
+        if not heredocs and not bare.endswith("\\"):
+            yield start, *_instruction(parts)
+            parts = []
+    if parts:
+        yield start, *_instruction(parts)
+
+
+def _instruction(parts: list[str]) -> tuple[str, str]:
+    word, _, body = " ".join(parts).partition(" ")
+    word, body = word.upper(), body.strip()
+    return word, _SCRIPT.sub(r"\1", body) if word == "RUN" else body
+
+
+def env_pairs(body: str) -> dict[str, str]:
+    """Return the variables of an ENV instruction."""
+    name, _, value = body.partition(" ")
+    if "=" not in name:
+        # The older form without = holds one variable.
+        return {name: value.strip().strip("\"'")}
+    pairs = re.findall(r"(\w+)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S*)", body)
+    return {key: text.strip("\"'") for key, text in pairs}
+
+
+def commands(run: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield what stands before each command of a RUN, the command, and whether it is sourced.
+
+    That is: whether a command before it gave apt another source than Debian's.
+    """
+    sourced = False
+    before = ""
+    for part in _SHELL.findall(run):
+        if part in ("&&", ";"):
+            before = part
+        elif part.strip():
+            yield before, part.strip(), sourced
+            sourced = sourced or bool(_SOURCE.search(part))
+
+
+def dockerfile_env(app: Path) -> dict[str, str]:
+    """Return the variables that the Dockerfile in the folder `app` sets in any of its stages."""
+    variables: dict[str, str] = {}
+    for _, word, body in instructions(_text(app)):
+        if word == "ENV":
+            variables |= env_pairs(body)
+    return variables
+
+
+def dockerfile_args(app: Path) -> dict[str, str]:
+    """Return the arguments of the Dockerfile in the folder `app` that have a default."""
+    said = [body.partition("=") for _, word, body in instructions(_text(app)) if word == "ARG"]
+    return {name.strip(): value.strip().strip("\"'") for name, equals, value in said if equals}
+
+
 def dockerfile_packages(app: Path) -> DockerfilePackages:
-    """Read the Dockerfile in the folder `app`; without one there are none."""
-    try:
-        source = (app / FILE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return DockerfilePackages()
-    source = re.sub(r"^\s*#.*\n", "", source, flags=re.MULTILINE).replace("\\\n", " ")
+    """Return what the Dockerfile in the folder `app` installs from Debian."""
     stages: dict[str, list[str]] = {}
     parents: dict[str, str] = {}
     stage = ""
-    for line in source.splitlines():
-        start = re.match(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", line, re.IGNORECASE)
-        if start:
+    for _, word, body in instructions(_text(app)):
+        start = re.match(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", body, re.IGNORECASE)
+        if word == "FROM" and start:
             stage = (start[2] or "").lower() or f"stage {len(stages)}"
             parents[stage] = start[1].lower()
             stages[stage] = []
-        elif stage and re.match(r"\s*RUN\s", line, re.IGNORECASE):
-            words = " ".join(_INSTALL.findall(line)).split()
+        elif stage and word == "RUN":
+            debian = " ; ".join(command for _, command, sourced in commands(body) if not sourced)
+            words = " ".join(_INSTALL.findall(debian)).split()
             stages[stage] += [word for word in words if _PACKAGE.fullmatch(word)]
     image: list[str] = []
     while stage in stages:
@@ -45,6 +119,13 @@ def dockerfile_packages(app: Path) -> DockerfilePackages:
     return DockerfilePackages(
         _sorted(image), _sorted([package for rest in stages.values() for package in rest])
     )
+
+
+def _text(app: Path) -> str:
+    try:
+        return (app / FILE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _sorted(packages: list[str]) -> tuple[str, ...]:

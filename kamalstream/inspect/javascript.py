@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kamalstream.inspect.dockerfile import dockerfile_args
 from kamalstream.inspect.unreadable import Unreadable
 from kamalstream.inspect.version_files import managers, own_file
 
@@ -24,7 +25,7 @@ FILE = "package.json"
 class JavaScript:
     """The JavaScript side of an app; all empty for an app without package.json.
 
-    `manager` is npm, yarn, pnpm or bun; `manager_version` what package.json pins ("1.22.22");
+    `manager` is npm, yarn, pnpm or bun; `manager_version` what is pinned ("1.22.22");
     `lockfiles` those present; `node` a version, `engine` the range in package.json's engines;
     `builds` tells whether package.json has a build script.
     """
@@ -62,13 +63,15 @@ def javascript(app: Path) -> JavaScript:
     bun = [*own_file(app, ".bun-version"), *managers(app, ("bun",))]
     volta = _part(package, "volta").get("node")
     engine = _part(package, "engines").get("node")
+    # Rails' generator writes the versions that were there into the Dockerfile, and nowhere else.
+    built = dockerfile_args(app)
     return JavaScript(
         manager=manager,
-        manager_version=version.partition("+")[0] or None,
+        manager_version=version.partition("+")[0] or built.get(f"{manager}_VERSION".upper()),
         lockfiles=lockfiles,
-        node=node[0].text.removeprefix("v") if node else volta,
+        node=node[0].text.removeprefix("v") if node else volta or built.get("NODE_VERSION"),
         engine=engine if isinstance(engine, str) else None,
-        bun=bun[0].text if bun else None,
+        bun=bun[0].text if bun else built.get("BUN_VERSION"),
         builds="build" in _part(package, "scripts"),
         unreadable=tuple(said),
     )

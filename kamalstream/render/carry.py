@@ -8,22 +8,14 @@ from collections.abc import Callable
 from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, SECRETS
 from kamalstream.render.carry_deploy import deploy
 from kamalstream.render.lost import Lost
+from kamalstream.render.own_instructions import own_instructions
 
 DOCKERIGNORE = ".dockerignore"
 _ADDED = "# Carried over from the file that was here before."
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
 
-# What Rails 7.1 to 8.2 generate, by the beginning of the instruction or line.
+# What Rails 7.1 to 8.2 generate, by the beginning of the line.
 _STOCK = {
-    DOCKERFILE: re.compile(
-        r"FROM |ARG (RUBY|NODE|YARN|BUN)_VERSION|WORKDIR /rails$|USER |EXPOSE |ENTRYPOINT |CMD "
-        r"|RUN (apt-get (update|install)|bundle (install|exec bootsnap)|groupadd |useradd "
-        r"|chown |chmod |mkdir |sed |ln -s|rm -rf|npm |yarn |pnpm |bun |corepack|curl "
-        r"|SECRET_KEY_BASE_DUMMY=1 )"
-        r"|COPY (--\S+ )*(Gemfile|package\.json|bun\.lock|vendor \./vendor|vendor/\*? |\. \.|\"\$"
-        r"|/rails|/usr/local)"
-        r"|ENV (RAILS_ENV|BUNDLE_\w+|PATH|BUN_INSTALL|LD_PRELOAD|MALLOC_CONF)\b"
-    ),
     LITESTREAM: re.compile(
         r"dbs:|- path: |replicas?:$|(- )?type: s3$|(access-key-id|secret-access-key): *\$"
     ),
@@ -45,6 +37,9 @@ def over(file: str, before: str, after: str) -> tuple[str, list[Lost]]:
     }
     if file in carriers:
         return carriers[file](before, after)
+    if file == DOCKERFILE:
+        own = own_instructions(before, after)
+        return after, [Lost(file, line, _short(text), "") for line, text in own]
     if file in _STOCK:
         return after, _gone(file, before, after)
     return after, []
@@ -103,13 +98,15 @@ def _added(text: str, lines: list[str]) -> str:
 
 
 def _gone(file: str, before: str, after: str) -> list[Lost]:
-    """Return the instructions of `before` that neither `after` nor Rails' generator has."""
-    here = {_plain(text) for _, text in _instructions(file, after)}
-    stock = _STOCK.get(file)
+    """Return the lines of `before` that neither `after` nor Rails' generator has."""
+    here = {_plain(line) for line in after.splitlines()}
     return [
-        Lost(file, number, text.split(" \\")[0] if len(text) > 90 else text, "")
-        for number, text in _instructions(file, before)
-        if _plain(text) not in here and not (stock and stock.match(text))
+        Lost(file, number, _short(line.strip()), "")
+        for number, line in enumerate(before.splitlines(), 1)
+        if line.strip()
+        and not line.strip().startswith("#")
+        and _plain(line) not in here
+        and not _STOCK[file].match(line.strip())
     ]
 
 
@@ -117,17 +114,5 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s\"']+", " ", text).strip()
 
 
-def _instructions(file: str, text: str) -> list[tuple[int, str]]:
-    """Return the lines with content, numbered; a Dockerfile's continued lines as one."""
-    found: list[tuple[int, str]] = []
-    continued = False
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = line.strip()
-        if not bare or bare.startswith("#"):
-            continue
-        if continued and file == DOCKERFILE:
-            found[-1] = (found[-1][0], f"{found[-1][1].removesuffix(chr(92)).strip()} {bare}")
-        else:
-            found.append((number, bare))
-        continued = bare.endswith("\\")
-    return found
+def _short(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:160]}…"
