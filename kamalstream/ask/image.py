@@ -53,6 +53,16 @@ def image(app: AppFacts) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value != facts.IMAGE[key]}
 
 
+def still_pinned(found: dict[str, Any], before: object) -> dict[str, Any]:
+    """Return the image that was `found`, with the versions that only a Dockerfile said `before`.
+
+    The one rendered in its place does not say them as its owner's.
+    """
+    if not isinstance(before, dict) or before.get("javascript") != found.get("javascript"):
+        return found
+    return {key: before[key] for key in ("javascript_version", "node") if key in before} | found
+
+
 def _asset_path(app: AppFacts) -> str:
     if app.assets is None and _VITE & set(app.asset_builders):
         return f"{facts.RAILS_ROOT}/public/vite"

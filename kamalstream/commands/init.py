@@ -17,6 +17,7 @@ from rich.text import Text
 from kamalstream.ask import data_file
 from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle, unknown
 from kamalstream.ask.detected import detected, refuse_what_cannot_be_asked, unreadable_databases
+from kamalstream.ask.image import still_pinned
 from kamalstream.ask.review import review
 from kamalstream.check import check_files
 from kamalstream.check.app import App
@@ -121,6 +122,7 @@ def _known(facts: AppFacts, given: dict[str, Any]) -> Known:
     found, before = detected(facts), earlier(facts.path)
     if not facts.databases.unreadable:
         before.pop("databases", None)
+    found["image"] = still_pinned(found["image"], before.get("image"))
     # What is never asked is a fact of the app as it is now.
     before = {name: value for name, value in before.items() if is_asked(name)}
     offered = {**found, **before}
