@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -109,6 +110,50 @@ def test_a_second_run_changes_nothing(
     assert ran.code == 0, ran.err
     assert "Nothing would change" in ran.out
     assert files_of(app) == before
+
+
+def test_versions_that_only_the_replaced_dockerfile_said_stay(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    (app / "package.json").write_text('{"scripts": {"build": "esbuild app.js"}}')
+    (app / "yarn.lock").write_text("")
+    with (app / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("ARG NODE_VERSION=20.1.0\nARG YARN_VERSION=1.22.19\n")
+    kamalstream("init", app, "--yes", "--data-file", answers())
+    assert "library/node:20.1.0-slim" in (app / "Dockerfile").read_text()
+
+    ran = kamalstream("init", app, "--yes")
+
+    assert "Nothing would change" in ran.out
+    (app / ".node-version").write_text("22.2.0\n")
+    kamalstream("init", app, "--yes")
+    assert "library/node:22.2.0-slim" in (app / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("file", ["config/deploy.yml", "Dockerfile", ".kamal/secrets"])
+def test_a_file_in_another_encoding_is_refused(
+    kamalstream: Command, sample_app: Sample, answers: DataFile, file: str
+) -> None:
+    app = sample_app("rails_8_1")
+    with (app / file).open("ab") as opened:
+        opened.write("# M\u00fcller\n".encode("latin-1"))
+    before = files_of(app)
+    ran = kamalstream("init", app, "--yes", "--data-file", answers())
+    lines = (app / file).read_bytes().count(b"\n")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"kamalstream: {file}:{lines} is not UTF-8.")
+    assert files_of(app) == before
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    for file in ("Dockerfile", ".dockerignore", "config/deploy.yml"):
+        (app / file).write_bytes(codecs.BOM_UTF8 + (app / file).read_bytes())
+    ran = kamalstream("init", app, "--yes", "--data-file", answers())
+    assert "Yours, and not in the new files" not in ran.out
+    assert codecs.BOM_UTF8 not in (app / ".dockerignore").read_bytes()
 
 
 def test_what_the_app_says_is_taken_and_the_data_file_wins(
@@ -265,10 +310,19 @@ def test_when_one_file_cannot_be_written_none_is(tmp_path: Path) -> None:
         Change("new/folder/c.txt", None, b"ours", 0o755),
         Change("b/d.txt", None, b"ours", 0o644),
     )
-    with pytest.raises(BadInput, match="Everything is as it was"):
+    with pytest.raises(BadInput, match=r"^b/d\.txt cannot .*\. Everything is as it was\.$"):
         apply(Plan(app, changes), datetime(2026, 1, 2))
     assert files_of(app) == before
     assert sorted(path.name for path in app.iterdir()) == ["a.txt", "b"]
+
+
+def test_where_nothing_can_be_kept_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("theirs")
+    (tmp_path / "tmp").write_text("a file")
+    before = files_of(tmp_path)
+    with pytest.raises(BadInput, match=r"^tmp/before-.*/a\.txt cannot be written: Not a directory"):
+        apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644),)), datetime(2026, 1, 2))
+    assert files_of(tmp_path) == before
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:

@@ -32,14 +32,19 @@ def apply(plan: Plan, now: datetime) -> Path | None:
             raise BadInput(f"{change.file} has changed meanwhile. Nothing was written; try again.")
     replaced = [change for change in plan.changes if change.before is not None]
     kept = plan.app / "tmp" / f"before-kamalstream-{now:%Y%m%d-%H%M%S}"
+    at = ""
     folders: list[Path] = []
+    copies: list[Path] = []
     done: list[tuple[Path, Change, int]] = []
     try:
         for change in replaced:
             copy = kept / change.file
+            at = str(copy.relative_to(plan.app))
             _make_folder(copy.parent, plan.app, folders)
+            copies.append(copy)
             _write(copy, change.before or b"", 0o600)
         for change in plan.changes:
+            at = change.file
             target = (plan.app / change.file).resolve()
             _make_folder(target.parent, plan.app, folders)
             mode = target.stat().st_mode & 0o7777 if change.before is not None else 0
@@ -53,14 +58,13 @@ def apply(plan: Plan, now: datetime) -> Path | None:
                 target.unlink(missing_ok=True)
             else:
                 _write(target, change.before, mode)
-        for change in replaced:
-            (kept / change.file).unlink(missing_ok=True)
+        for copy in copies:
+            copy.unlink(missing_ok=True)
         for folder in reversed(folders):
             folder.rmdir()
         if isinstance(error, OSError):
-            name = error.filename2 or error.filename or ""
             raise BadInput(
-                f"{name} cannot be written: {error.strerror}. Everything is as it was."
+                f"{at} cannot be written: {error.strerror}. Everything is as it was."
             ) from error
         raise
     return kept if replaced else None

@@ -57,7 +57,7 @@ def plan(app: Path, rendered: Path) -> Plan:
             continue
         after = path.read_bytes()
         if before is not None and file != ANSWERS:
-            text, gone = carry.over(file, before.decode("utf-8", "replace"), after.decode())
+            text, gone = carry.over(file, _text(file, before), after.decode())
             after = text.encode()
             lost += gone
         changes += _change(app, file, before, after)
@@ -74,6 +74,16 @@ def _change(app: Path, file: str, before: bytes | None, after: bytes) -> Iterato
     wanted = mode | 0o111 if file in EXECUTABLES else mode
     if before != after or mode != wanted:
         yield Change(file, before, after, wanted)
+
+
+def _text(file: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise BadInput(
+            f"{file}:{line} is not UTF-8.\nSave it as UTF-8, and run this again."
+        ) from error
 
 
 def _read(app: Path, file: str) -> bytes | None:
