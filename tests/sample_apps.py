@@ -120,7 +120,7 @@ servers:
 
 proxy:
   ssl: true
-  host: shop.example.com
+  host: shop.example.com,shop.example.org
 
 registry:
   server: ghcr.io
@@ -450,7 +450,7 @@ SAMPLES: dict[str, Sample] = {
                 "redis": '  redis: { image: "redis:7", host: 192.0.2.10 }\n',
             },
             "deploy.aliases": {"console": 'app exec --interactive --reuse "bin/rails console"'},
-            "deploy.proxy_hosts": ("shop.example.com",),
+            "deploy.proxy_hosts": ("shop.example.com", "shop.example.org"),
             "deploy.ssh_user": "deploy",
             "deploy.builder_arch": ("amd64", "arm64"),
             "destinations": ("staging",),

@@ -191,8 +191,10 @@ def test_what_kamal_init_generates_changes_nothing(carried: Carry, rendered: Pat
         ("x-ip: &ip 9.9.9.9\nlogging:\n  options: {tag: *ip}\n", "logging.options.tag", "9.9.9.9"),
         ("env:\n  clear:\n    HOOK: <%= ENV['HOOK'] %>\n", "env.clear.HOOK", "<%= ENV['HOOK'] %>"),
         ("env:\n  clear:\n    TEXT: |\n      one\n      two\n", "env.clear.TEXT", "one\ntwo\n"),
-        ("servers:\n- host: x\n  # odd\n", "servers.web", ["203.0.113.7"]),
+        ("servers:\n  web:\n  - 9.9.9.9: x\n  # odd\n", "servers.web", [{"203.0.113.7": "x"}]),
+        ("proxy:\n  host: notes.example.com,b.c\n", "proxy.host", "notes.example.com,b.c"),
         ("proxy:\n  ssl:\n    certificate_pem: A\n", "proxy.ssl.certificate_pem", "A"),
+        ("builder:\n  arch:\n  - arm64\n  - amd64\n", "builder.arch", ["arm64", "amd64"]),
         ("hooks_path: deploy/hooks", "hooks_path", "deploy/hooks"),
         ("env:\n    secret:\n    - API:KEY\n", "env.secret", None),
     ],
@@ -249,6 +251,26 @@ def test_the_volume_with_the_data_is_kept_even_where_nothing_else_is(
     assert new["volumes"] == ["data:/rails/storage"]
     assert new["accessories"]["litestream"]["volumes"] == ["data:/rails/storage"]
     assert len(lost) == 1
+
+
+def test_additions_to_the_sidecar_are_carried_over_or_named(carried: Carry) -> None:
+    before = (
+        "accessories:\n  litestream:\n    image: litestream/litestream:0.3\n    roles: [web]\n"
+        "    cmd: replicate -exec x\n    env:\n      clear:\n        TZ: UTC\n"
+        "      secret:\n        - LITESTREAM_BUCKET\n        - SENTRY_DSN\n"
+        "    options:\n      memory: 256m\n"
+    )
+    text, lost = carried(DEPLOY, before)
+    new = yaml.safe_load(text)["accessories"]["litestream"]
+    assert new["options"] == {"user": "1000:1000", "memory": "256m"}
+    assert new["env"]["clear"] == {"TZ": "UTC"}
+    assert new["env"]["secret"][2:] == ["SENTRY_DSN"]
+    assert [(one.line, one.why.split(":")[0]) for one in lost] == [
+        (4, "the accessory of the template has no such setting"),
+        (5, "now replicate"),
+        (9, "LITESTREAM_BUCKET"),
+    ]
+    assert carried(DEPLOY, text) == (text, [])
 
 
 def test_other_host_names_are_named_where_the_domain_is_not_one_of_them(carried: Carry) -> None:

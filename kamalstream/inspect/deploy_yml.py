@@ -111,7 +111,7 @@ class _Reader:
             storage_volume=_mounted_at_storage(volumes),
             accessories=self._blocks(self._mapping(top.get("accessories"))),
             aliases=self._aliases(self._mapping(top.get("aliases"))),
-            proxy_hosts=self._texts(proxy.get("host")) + self._texts(proxy.get("hosts")),
+            proxy_hosts=self._proxy_hosts(proxy),
             ssh_user=self._text(self._mapping(top.get("ssh")).get("user")),
             builder_arch=self._texts(self._mapping(top.get("builder")).get("arch")),
             sections=self._blocks(top),
@@ -154,6 +154,11 @@ class _Reader:
         node = entry.value
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         return tuple(text for text in map(self._node, nodes) if text)
+
+    def _proxy_hosts(self, proxy: dict[str, Entry]) -> tuple[str, ...]:
+        # Kamal::Configuration::Proxy#hosts
+        alone = self._text(proxy.get("host")) or ""
+        return self._texts(proxy.get("hosts")) or tuple(filter(None, alone.split(",")))
 
     def _hosts(self, entry: Entry | None) -> dict[str, tuple[str, ...]]:
         if entry is None:

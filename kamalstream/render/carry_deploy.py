@@ -15,6 +15,7 @@ from kamalstream.render.lost import Lost
 from kamalstream.render.yaml_text import Path, YamlText
 
 _STORAGE = f"{facts.RAILS_ROOT}/storage"
+_SIDECAR: Path = ("accessories", "litestream")
 _ONE_SERVER = "SQLite lives on the disk of one server"
 
 # What the answers say: their differences are what the user was asked about.
@@ -24,6 +25,7 @@ _ANSWERED: set[Path] = {
     *(("proxy", key) for key in ("host", "hosts")),
     ("builder", "arch"),
     ("ssh", "user"),
+    (*_SIDECAR, "host"),
 }
 # What would take the app away from the files that are rendered.
 _NOT_CARRIED: dict[Path, str] = {
@@ -100,9 +102,10 @@ def _servers(merge: _Merge) -> None:
         elsewhere = [host for host in hosts if host not in {ours, "192.168.0.1", *moved}]
         path = ("servers", role) if isinstance(theirs, dict) else ("servers",)
         more = set(what) - {"hosts"} if isinstance(what, dict) else set()
+        tagged = any(isinstance(entry, dict) for entry in _entries(what))
         if elsewhere and (role != "web" or len(hosts) > 1):
             merge.lose(path, f"{', '.join(elsewhere)}: {_ONE_SERVER}")
-        elif (hosts and role != "web") or (more and not elsewhere):
+        elif (hosts and role != "web") or ((more or tagged) and not elsewhere):
             block = "\n".join(merge.old.block(path))
             for host in moved:
                 block = block.replace(host, ours)
@@ -112,9 +115,12 @@ def _servers(merge: _Merge) -> None:
                 merge.lose((*path, key), "belongs to a server that is not used any more")
 
 
+def _entries(what: Any) -> list[Any]:
+    return (what.get("hosts") if isinstance(what, dict) else what) or []
+
+
 def _hosts(what: Any) -> Iterator[str]:
-    entries = what.get("hosts") if isinstance(what, dict) else what
-    for entry in entries or []:
+    for entry in _entries(what):
         # HOST alone, or {HOST: tags}.
         yield str(next(iter(entry)) if isinstance(entry, dict) else entry)
 
@@ -152,12 +158,17 @@ def _is_storage(volume: Any) -> bool:
 
 
 def _proxy(merge: _Merge) -> None:
-    several = merge.old.value(("proxy", "hosts"))
+    key = ("proxy", "hosts")
+    several = merge.old.value(key)
+    alone = merge.old.value(("proxy", "host"))
+    if several is None and "," in str(alone):
+        # Kamal::Configuration::Proxy#hosts
+        key, several = ("proxy", "host"), str(alone).split(",")
     host = merge.new.value(("proxy", "host"))
     if isinstance(several, list) and host in several and len(several) > 1:
-        merge.new = merge.new.put(("proxy", "host"), merge.old.block(("proxy", "hosts")))
+        merge.new = merge.new.put(("proxy", "host"), merge.old.block(key))
     elif isinstance(several, list) and several != [host]:
-        merge.lose(("proxy", "hosts"), f"{', '.join(map(str, several))}: the domain is {host} now")
+        merge.lose(key, f"{', '.join(map(str, several))}: the domain is {host} now")
     if isinstance(merge.old.value(("proxy", "ssl")), dict):
         merge.put(("proxy", "ssl"))
 
@@ -186,6 +197,8 @@ def _walk(merge: _Merge, path: Path, theirs: dict[str, Any]) -> None:
     for key, value in theirs.items():
         here = (*path, str(key))
         ours = merge.new.value(here)
+        if here == ("builder", "arch") and isinstance(value, list) and {ours} < set(value):
+            merge.put(here)
         if here in _ANSWERED or here == ("env",) or ours == value:
             continue
         if here == ("registry", "password"):
@@ -193,9 +206,12 @@ def _walk(merge: _Merge, path: Path, theirs: dict[str, Any]) -> None:
         elif here in _NOT_CARRIED:
             if not isinstance(value, dict):
                 merge.lose(here, _NOT_CARRIED[here])
-        elif here == ("accessories", "litestream"):
-            for gone in set(value) - set(ours) if isinstance(value, dict) else ():
-                merge.lose((*here, gone), "the accessory of the template has no such setting")
+        elif path == _SIDECAR and ours is None:
+            merge.lose(here, "the accessory of the template has no such setting")
+        elif here == (*_SIDECAR, "image") and "litestream/litestream" in str(value):
+            continue
+        elif here == (*_SIDECAR, "env", "secret"):
+            _secrets_of_sidecar(merge, here)
         elif here == ("ssh",) and ours is None and isinstance(value, dict):
             if set(value) != {"user"}:
                 merge.put(here)
@@ -207,6 +223,18 @@ def _walk(merge: _Merge, path: Path, theirs: dict[str, Any]) -> None:
             merge.put(here)
         elif value is not None:
             merge.lose(here, f"now {_written(ours)}")
+
+
+def _secrets_of_sidecar(merge: _Merge, path: Path) -> None:
+    """Keep what its owner added; what named the bucket or its keys has other names now."""
+    theirs = merge.old.value(path)
+    extra = [name for name in theirs or [] if name not in merge.new.value(path)]
+    kept = [name for name in extra if not re.match(r"AWS_|LITESTREAM_", str(name))]
+    if kept:
+        merge.new = merge.new.append(path, [_written(name) for name in kept])
+    if kept != extra:
+        gone = ", ".join(str(name) for name in extra if name not in kept)
+        merge.lose(path, f"{gone}: the new config/litestream.yml does not read it")
 
 
 def _written(value: Any) -> str:
