@@ -392,6 +392,14 @@ def test_the_variables_of_an_owner_are_named_one_by_one(carried: Carry) -> None:
     ]
 
 
+@pytest.mark.parametrize("file", ["docs/DEPLOYMENT.md", "bin/restore", ".kamal/read_secrets.rb"])
+def test_of_other_files_the_first_line_is_named(carried: Carry, rendered: Path, file: str) -> None:
+    text = (rendered / file).read_text()
+    assert carried(file, text) == (text, [])
+    _, [lost] = carried(file, f"{text}\n# Ours\n\nCall Bob.\n")
+    assert str(lost) == f"{file}:{text.count(chr(10)) + 2}: # Ours (and 1 more)"
+
+
 def test_rails_own_dockerfiles_lose_nothing(carried: Carry) -> None:
     for app in ("rails_8_0", "rails_8_1"):
         root = Path(__file__).parent / "apps" / app

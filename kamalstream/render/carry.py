@@ -42,7 +42,7 @@ def over(file: str, before: str, after: str) -> tuple[str, list[Lost]]:
         return after, [Lost(file, line, _short(text), "") for line, text in own]
     if file in _STOCK:
         return after, _gone(file, before, after)
-    return after, []
+    return after, _first_gone(file, before, after)
 
 
 def _secrets(before: str, after: str) -> tuple[str, list[Lost]]:
@@ -108,6 +108,15 @@ def _gone(file: str, before: str, after: str) -> list[Lost]:
         and _plain(line) not in here
         and not _STOCK[file].match(line.strip())
     ]
+
+
+def _first_gone(file: str, before: str, after: str) -> list[Lost]:
+    """Name the first line of `before` that is not in `after`: of prose and programs, it tells."""
+    here = {line.strip() for line in after.splitlines()}
+    lines = [line.strip() for line in before.splitlines()]
+    gone = [(n, line) for n, line in enumerate(lines, 1) if line and line not in here]
+    more = f"and {len(gone) - 1} more" if len(gone) > 1 else ""
+    return [Lost(file, number, _short(line), more) for number, line in gone[:1]]
 
 
 def _plain(text: str) -> str:
