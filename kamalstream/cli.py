@@ -147,6 +147,9 @@ def main() -> None:
     except BadInput as error:
         print(f"kamalstream: {error}", file=sys.stderr)
         sys.exit(2)
+    except PermissionError as error:
+        print(f"kamalstream: {error.filename} is closed to you: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:
         # The reader (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

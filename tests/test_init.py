@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,7 @@ import copier
 import pytest
 import yaml
 
+from kamalstream.commands import init
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import inspect_app
 from kamalstream.render import source as source_module
@@ -231,6 +233,24 @@ def test_a_folder_that_cannot_be_written_to_is_refused() -> None:
     # Not even root makes files there.
     with pytest.raises(BadInput, match="/proc cannot be written to"):
         refuse_unwritable(Path("/proc"))
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(
+    kamalstream: Command, sample_app: Sample, answers: DataFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = sample_app("rails_8_1")
+    before = files_of(app)
+
+    def closed(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", ".kamal/secrets")
+
+    with monkeypatch.context() as patched:
+        # Not by its mode: root may look into everything.
+        patched.setattr(init, "plan", closed)
+        ran = kamalstream("init", app, "--yes", "--data-file", answers())
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert ".kamal/secrets is closed to you: Permission denied" in ran.err
+    assert files_of(app) == before
 
 
 def test_answers_of_another_template_are_not_overwritten(
