@@ -392,6 +392,18 @@ def test_the_variables_of_an_owner_are_named_one_by_one(carried: Carry) -> None:
     ]
 
 
+def test_lines_of_an_entrypoint_that_begin_like_rails_own_are_named(carried: Carry) -> None:
+    own = ['if [ "$ROLE" == "jobs" ]; then', "exec bin/jobs", "./bin/rails db:prepare db:seed"]
+    _, lost = carried("bin/docker-entrypoint", "\n".join(["#!/bin/bash -e", *own, 'exec "$@"']))
+    assert [(one.line, one.text) for one in lost] == list(enumerate(own, 2))
+
+
+def test_a_database_that_is_replicated_no_more_is_named(carried: Carry) -> None:
+    before = "dbs:\n  - path: storage/production.sqlite3\n  - path: storage/other.sqlite3\n"
+    _, [lost] = carried("config/litestream.yml", before)
+    assert str(lost) == "config/litestream.yml:3: - path: storage/other.sqlite3"
+
+
 @pytest.mark.parametrize("file", ["docs/DEPLOYMENT.md", "bin/restore", ".kamal/read_secrets.rb"])
 def test_of_other_files_the_first_line_is_named(carried: Carry, rendered: Path, file: str) -> None:
     text = (rendered / file).read_text()

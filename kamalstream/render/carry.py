@@ -17,10 +17,11 @@ _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
 # What Rails 7.1 to 8.2 generate, by the beginning of the line.
 _STOCK = {
     LITESTREAM: re.compile(
-        r"dbs:|- path: |replicas?:$|(- )?type: s3$|(access-key-id|secret-access-key): *\$"
+        r"dbs:|replicas?:$|(- )?type: s3$|(access-key-id|secret-access-key): *\$"
     ),
     ENTRYPOINT: re.compile(
-        r"#|set -e|fi$|if \[|export LD_PRELOAD|LD_PRELOAD=|\./bin/rails db:prepare|exec "
+        r"set -e$|fi$|if \[ .*(LD_PRELOAD|libjemalloc|\./bin/rails.*server)"
+        r"|export LD_PRELOAD|LD_PRELOAD=|\./bin/rails db:prepare$|exec \"\$\{?@\}?\"$"
     ),
 }
 
@@ -99,13 +100,18 @@ def _added(text: str, lines: list[str]) -> str:
 
 def _gone(file: str, before: str, after: str) -> list[Lost]:
     """Return the lines of `before` that neither `after` nor Rails' generator has."""
-    here = {_plain(line) for line in after.splitlines()}
+
+    def plain(line: str) -> str:
+        # Litestream's databases are the same below another root.
+        return _plain(re.sub(r"^(\s*- path: ).*/", r"\1", line))
+
+    here = {plain(line) for line in after.splitlines()}
     return [
         Lost(file, number, _short(line.strip()), "")
         for number, line in enumerate(before.splitlines(), 1)
         if line.strip()
         and not line.strip().startswith("#")
-        and _plain(line) not in here
+        and plain(line) not in here
         and not _STOCK[file].match(line.strip())
     ]
 
