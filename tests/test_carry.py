@@ -304,6 +304,14 @@ def test_other_secrets_stay_and_replaced_ones_are_named(carried: Carry) -> None:
     assert "gh auth token" not in str(lost)
 
 
+def test_a_secret_of_several_lines_is_kept_whole(carried: Carry) -> None:
+    pem = 'PEM="-----BEGIN\nabc\\"=\n-----END"\nexport TOKEN=\'a\nB=c\'\nLAST=$(op read "x")\n'
+    text, lost = carried(".kamal/secrets", pem)
+    assert text.endswith(f"\n{pem}")
+    assert lost == []
+    assert carried(".kamal/secrets", text) == (text, [])
+
+
 def test_patterns_of_dockerignore_stay(carried: Carry) -> None:
     before = "# Ours\nnode_modules\n/docs/\n*.psd\n!/docs/api\n.git\nlog/*\n"
     text, lost = carried(".dockerignore", before)

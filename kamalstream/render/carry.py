@@ -12,7 +12,12 @@ from kamalstream.render.own_instructions import own_instructions
 
 DOCKERIGNORE = ".dockerignore"
 _ADDED = "# Carried over from the file that was here before."
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+# A quoted value may have several lines.
+_ASSIGNMENT = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)="
+    r"((?:\"(?:[^\"\\]|\\.)*\"(?=\s|\Z)|'[^']*'(?=\s|\Z))?.*)",
+    re.MULTILINE,
+)
 
 # What Rails 7.1 to 8.2 generate, by the beginning of the line.
 _STOCK = {
@@ -48,11 +53,10 @@ def over(file: str, before: str, after: str) -> tuple[str, list[Lost]]:
 
 def _secrets(before: str, after: str) -> tuple[str, list[Lost]]:
     """Keep the assignments of other names, and those that they are made of."""
-    ours = {m[1] for line in after.splitlines() if (m := _ASSIGNMENT.match(line))}
+    ours = {found[1] for found in _ASSIGNMENT.finditer(after)}
     theirs = [
-        (number, line, m[1], m[2])
-        for number, line in enumerate(before.splitlines(), 1)
-        if (m := _ASSIGNMENT.match(line))
+        (before.count("\n", 0, found.start()) + 1, found[0], found[1], found[2])
+        for found in _ASSIGNMENT.finditer(before)
     ]
     needed = {name for _, _, name, _ in theirs} - ours
     while True:
@@ -67,7 +71,7 @@ def _secrets(before: str, after: str) -> tuple[str, list[Lost]]:
             break
         needed |= used
     kept = [
-        line for _, line, name, _ in theirs if name in needed and line not in after.splitlines()
+        line for _, line, name, _ in theirs if name in needed and f"\n{line}\n" not in f"\n{after}"
     ]
     lost = [
         Lost(SECRETS, number, f"{name}=…", "read by .kamal/read_secrets.rb now: see there")
@@ -93,7 +97,7 @@ def _dockerignore(before: str, after: str) -> tuple[str, list[Lost]]:
 
 
 def _added(text: str, lines: list[str]) -> str:
-    if not lines or all(line in text.splitlines() for line in lines):
+    if not lines:
         return text
     return "\n".join([text.rstrip("\n"), "", _ADDED, *lines]) + "\n"
 
