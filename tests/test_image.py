@@ -103,12 +103,18 @@ def test_groups_that_the_dockerfile_leaves_out_stay_out(
     assert found(app) == {"bundle_without": "test:ci"}
 
 
-def test_mini_magick_counts_only_where_it_is_asked_for(sample_app: Callable[[str], Path]) -> None:
-    app = sample_app("rails_8_1")
+@pytest.mark.parametrize(
+    ("gem", "asking", "package"),
+    [("mini_magick", "mini_magick", "imagemagick"), ("ferrum", "ferrum_pdf", "chromium")],
+)
+def test_gems_that_others_bring_along_count_only_where_they_are_asked_for(
+    sample_app: Callable[[str], Path], gem: str, asking: str, package: str
+) -> None:
+    app = with_gems(sample_app("rails_8_1"), gem)
     assert "packages" not in found(app)
     with (app / "Gemfile").open("a") as gemfile:
-        gemfile.write('\ngem "mini_magick"\n')
-    assert "imagemagick" in found(with_gems(app, "mini_magick"))["packages"]
+        gemfile.write(f'\ngem "{asking}"\n')
+    assert package in found(app)["packages"]
 
 
 def test_packages_of_the_dockerfile_that_was_there_stay(tmp_path: Path) -> None:

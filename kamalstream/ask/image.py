@@ -23,6 +23,11 @@ _PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "grover": (("chromium",), ()),
     "ferrum": (("chromium",), ()),
 }
+# What says that it is used: image_processing brings the one along, cuprite (for tests) the other.
+_BROUGHT_ALONG = {
+    "mini_magick": r"\bgem[\s(]+[\"']mini_magick[\"']|variant_processor\s*=\s*:mini_magick",
+    "ferrum": r"\bgem[\s(]+[\"']ferrum",
+}
 _VIPS_GEMS = {"ruby-vips", "image_processing"}
 # Groups whose gems Rails' own Dockerfiles leave out.
 _STOCK_WITHOUT = {"development", "development:test", ""}
@@ -76,8 +81,7 @@ def _packages(app: AppFacts) -> dict[str, list[str]]:
         here -= {"libvips"}
         build -= {"libvips-dev"}
     for gem in app.image_gems:
-        # image_processing brings mini_magick along, used or not.
-        if gem == "mini_magick" and not _uses_magick(app.path):
+        if gem in _BROUGHT_ALONG and not _is_asked_for(app.path, _BROUGHT_ALONG[gem]):
             continue
         needs = _PACKAGES.get(gem, ((), ()))
         here |= set(needs[0])
@@ -88,11 +92,9 @@ def _packages(app: AppFacts) -> dict[str, list[str]]:
     }
 
 
-def _uses_magick(app: Path) -> bool:
+def _is_asked_for(app: Path, said: str) -> bool:
     files = ("Gemfile", "config/application.rb", "config/environments/production.rb")
-    lines = [line for file in files for _, line in code_lines(app / file)]
-    said = re.compile(r"\bgem[\s(]+[\"']mini_magick[\"']|variant_processor\s*=\s*:mini_magick")
-    return any(said.search(line) for line in lines)
+    return any(re.search(said, line) for file in files for _, line in code_lines(app / file))
 
 
 def _bundle_files(app: Path) -> list[str]:
