@@ -388,6 +388,12 @@ def test_installing_packages_of_node_is_stock_where_the_new_image_does() -> None
     assert len(list(own_instructions(before, after.replace("node", "litestream")))) == 3
 
 
+def test_precompiling_is_stock_where_the_new_image_does() -> None:
+    before = "RUN SECRET_KEY_BASE=1 bundle exec rails assets:precompile\n"
+    assert list(own_instructions(before, "RUN ./bin/rails assets:precompile\n")) == []
+    assert list(own_instructions(before, "")) == [(1, before.strip())]
+
+
 def test_the_variables_of_an_owner_are_named_one_by_one(carried: Carry) -> None:
     before = (
         'FROM base\nENV RAILS_ENV="production" \\\n    BUNDLE_PATH="/usr/local/bundle" \\\n'

@@ -55,6 +55,7 @@ _STOCK_COMMANDS = (
 _JAVASCRIPT = re.compile(
     r"(?!apt|rm )(?:.*[^a-z])?(?:node|npm|yarn|pnpm|bun(?!dle)|package\.json)", re.IGNORECASE
 )
+_ASSETS = "assets:precompile"
 _STOCK_VARIABLES = {
     "BUNDLE_DEPLOYMENT": ".*",
     "BUNDLE_PATH": ".*",
@@ -77,6 +78,8 @@ def own_instructions(before: str, after: str) -> Iterator[tuple[int, str]]:
     builds = any(one.startswith("FROM ") and _JAVASCRIPT.match(one) for one in here)
 
     def is_stock(pattern: str, text: str) -> bool:
+        if _ASSETS in text and _ASSETS not in after:
+            return False
         found = re.fullmatch(pattern, text, re.IGNORECASE)
         return bool(found) and (builds or not _JAVASCRIPT.match(text))
 
