@@ -158,6 +158,7 @@ def test_answers_change_what_is_rendered_and_wrong_ones_are_refused(
         (lambda app: git(app, "rm", "-rq", "--cached", "."), "uncommitted"),
         (lambda app: (app / ".git").rename(app.parent / "g"), "no commit"),
         (lambda app: (app / ".copier-answers.yml").unlink(), "kamalstream init"),
+        (lambda app: (app / ".git/rebase-merge").mkdir(), "a rebase is under way"),
     ],
 )
 def test_an_app_that_is_not_ready_is_refused_in_words(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import questionary
 import yaml
+from plumbum import local
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -22,6 +24,7 @@ from kamalstream.check.app import App
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.errors import BadInput
 from kamalstream.render.show import diff_line, page
+from kamalstream.update.git import ELSEWHERE
 from kamalstream.update.outcome import UNDO, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
 from kamalstream.update.releases import Releases, releases
@@ -58,6 +61,7 @@ class Options:
 
 def check(folder: Path, as_json: bool) -> int:
     """Say whether there is a newer release; return 1 where there is, else 0."""
+    _leave_git_hook()
     App(folder)
     found = releases(folder)
     if as_json:
@@ -81,6 +85,7 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
     talks = sys.stdin.isatty() and sys.stdout.isatty()
     if not talks and not (options.yes or options.dry_run):
         raise BadInput(_NO_TERMINAL)
+    _leave_git_hook()
     App(folder)
     refuse_unready(folder)
     with console.status("looking for the newest release"):
@@ -113,6 +118,14 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
     _say_what_is_left(done, findings, console)
     console.print(next_steps, highlight=False, soft_wrap=True, markup=False)
     return 0 if ok(findings) and not done.conflicts else 1
+
+
+def _leave_git_hook() -> None:
+    """Forget the repository that git names to its hooks: Copier's clones are no part of it."""
+    for name in ELSEWHERE:
+        os.environ.pop(name, None)
+        if name in local.env:
+            del local.env[name]
 
 
 def _answers(given: Given, known: tuple[str, ...]) -> dict[str, Any]:
@@ -148,6 +161,7 @@ def _summary(done: Preview) -> Iterator[str]:
         ("merged with yours", done.merged),
         ("removed: the template has it no more, and it was not changed", done.dropped),
         ("untouched", done.untouched),
+        ("left as it is, because git ignores it and cannot merge it", done.ignored),
         ("stays away, as you removed it", done.absent),
     )
     for name, files in groups:

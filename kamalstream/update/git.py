@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kamalstream.errors import BadInput
+
+#: What names another repository than that of the folder: git sets them for a hook of its own.
+ELSEWHERE = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+)
+# Settings under which Copier merges everything. With the user's own it loses edits in files that
+# core.excludesFile names, fails on names that core.quotePath leaves as they are, and makes a
+# conflict as large as its file where git changes line ends.
+_FOR_COPIER = {
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.excludesFile": os.devnull,
+    "core.hooksPath": os.devnull,
+    "core.quotePath": "true",
+    "core.safecrlf": "false",
+    "init.templateDir": "",
+    "status.showUntrackedFiles": "normal",
+}
 
 
 def git(folder: Path, *arguments: str, given: str | None = None) -> str:
@@ -33,6 +60,22 @@ def git_bytes(
         said = result.stderr.decode("utf-8", "replace").strip()
         raise BadInput(f"git {arguments[0]} failed in {folder}: {said or result.returncode}")
     return result.stdout
+
+
+@contextmanager
+def settings_for_copier() -> Iterator[None]:
+    """Have git, and the programs that run it, work with `_FOR_COPIER` on top of the user's."""
+    before = dict(os.environ)
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    for number, (name, value) in enumerate(_FOR_COPIER.items(), count):
+        os.environ[f"GIT_CONFIG_KEY_{number}"] = name
+        os.environ[f"GIT_CONFIG_VALUE_{number}"] = value
+    os.environ["GIT_CONFIG_COUNT"] = str(count + len(_FOR_COPIER))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def names(folder: Path, *arguments: str) -> list[str]:

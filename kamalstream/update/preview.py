@@ -18,9 +18,24 @@ import yaml
 
 from kamalstream.check.app import ANSWERS
 from kamalstream.errors import BadInput
-from kamalstream.update.git import committed, git, git_bytes, names
+from kamalstream.update.git import committed, git, git_bytes, names, settings_for_copier
 from kamalstream.update.outcome import Conflict, changed, conflicts
 from kamalstream.update.rendering import copier, render
+
+# A diff looks the same whatever the user has git show.
+_PLAIN = (
+    *("--no-ext-diff", "--no-textconv", "--no-color"),
+    *("--unified=3", "--inter-hunk-context=0", "--src-prefix=a/", "--dst-prefix=b/"),
+)
+# What git keeps in its folder while the user is in the middle of something.
+_UNDER_WAY = {
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisect",
+}
 
 
 def refuse_unready(app: Path) -> None:
@@ -33,7 +48,12 @@ def refuse_unready(app: Path) -> None:
         ) from None
     if committed(app, ANSWERS) is None:
         raise BadInput(f"{ANSWERS} is not committed. Commit what was rendered, then update.")
-    changes = git(app, "status", "--porcelain", "--", ".").splitlines()
+    for file, what in _UNDER_WAY.items():
+        if (app / git(app, "rev-parse", "--git-path", file).strip()).exists():
+            raise BadInput(f"{what} is under way in the app's repository. End it first.")
+    # Whatever the user has git show: the command that takes an update back removes untracked files.
+    untracked = "--untracked-files=normal"
+    changes = git(app, "status", "--porcelain", untracked, "--", ".").splitlines()
     if changes:
         more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
         listed = ", ".join(line[3:] for line in changes[:5])
@@ -49,7 +69,8 @@ class Preview:
 
     `new`, `updated`, `merged`, `dropped` and `untouched` are files; a file with a conflict is in
     `conflicts` only. `merged` are those in which edits of the owner's and changes of the template
-    came together, `absent` those the owner took away, which stay away.
+    came together, `ignored` those that git ignores in the app and so cannot merge, `absent` those
+    the owner took away, which stay away.
     """
 
     app: Path
@@ -60,6 +81,7 @@ class Preview:
     merged: tuple[str, ...]
     dropped: tuple[str, ...]
     untouched: tuple[str, ...]
+    ignored: tuple[str, ...]
     absent: tuple[str, ...]
 
     @property
@@ -70,7 +92,7 @@ class Preview:
     @property
     def diff(self) -> str:
         """The changes as git shows them, of new files only the name."""
-        return git(self.copy, "diff", "--relative", "--diff-filter=d", "HEAD", "--", ".")
+        return git(self.copy, "diff", *_PLAIN, "--relative", "--diff-filter=d", "HEAD", "--", ".")
 
 
 @contextmanager
@@ -85,19 +107,21 @@ def preview(app: Path, data: Mapping[str, Any], conflict: str = "inline") -> Ite
     scratch = Path(tempfile.mkdtemp(prefix="kamalstream-"))
     tree = scratch / top.name
     try:
-        # What an interrupted run has left in the repository's list of work trees.
-        git(app, "worktree", "prune")
-        git(app, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
-        copy = tree / below
-        answers = scratch / "given.yml"
-        answers.write_text(yaml.safe_dump(dict(data)), "utf-8")
-        options = ("--trust", "--defaults", f"--conflict={conflict}", f"--data-file={answers}")
-        copier(["update", *options, str(copy)], app)
-        rendered = scratch / "rendered" / app.name
-        rendered.parent.mkdir()
-        text = (copy / ANSWERS).read_text("utf-8")
-        render(text, str(yaml.safe_load(text)["_src_path"]), rendered, app)
-        yield _compare(app, copy, rendered)
+        with settings_for_copier():
+            # What an interrupted run has left in the repository's list of work trees.
+            git(app, "worktree", "prune")
+            git(app, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
+            copy = tree / below
+            answers = scratch / "given.yml"
+            answers.write_text(yaml.safe_dump(dict(data)), "utf-8")
+            options = ("--trust", "--defaults", f"--conflict={conflict}", f"--data-file={answers}")
+            copier(["update", *options, str(copy)], app)
+            rendered = scratch / "rendered" / app.name
+            rendered.parent.mkdir()
+            text = (copy / ANSWERS).read_text("utf-8")
+            render(text, str(yaml.safe_load(text)["_src_path"]), rendered, app)
+            done = _compare(app, copy, rendered)
+        yield done
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         git(app, "worktree", "prune")
@@ -116,6 +140,7 @@ def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
         for file in replaced
         if file in templates and (copy / file).read_bytes() == (rendered / file).read_bytes()
     ]
+    away = [file for file in templates if not (copy / file).exists()]
     return Preview(
         app=app,
         copy=copy,
@@ -129,7 +154,8 @@ def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
             for file in templates
             if file not in files and file not in open_ones and (copy / file).is_file()
         ),
-        absent=tuple(file for file in templates if not (copy / file).exists()),
+        ignored=tuple(file for file in away if (app / file).exists()),
+        absent=tuple(file for file in away if not (app / file).exists()),
     )
 
 
@@ -139,12 +165,13 @@ def take_over(done: Preview) -> None:
     Raises BadInput, with nothing changed, where the app has a file in the way that git ignores, or
     was changed meanwhile.
     """
-    entries = git(done.copy, "ls-files", "--unmerged", "--full-name", "-z", "--", ".")
-    git(done.copy, "add", "--all", "--force", "--", ".")
-    tree = git(done.copy, "write-tree").strip()
-    added = names(
-        done.copy, "diff", "--name-only", "--relative", "--diff-filter=A", "-z", "HEAD", tree
-    )
+    with settings_for_copier():
+        entries = git(done.copy, "ls-files", "--unmerged", "--full-name", "-z", "--", ".")
+        git(done.copy, "add", "--all", "--force", "--", ".")
+        tree = git(done.copy, "write-tree").strip()
+        added = names(
+            done.copy, "diff", "--name-only", "--relative", "--diff-filter=A", "-z", "HEAD", tree
+        )
     in_the_way = [file for file in added if (done.app / file).exists()]
     if in_the_way:
         raise BadInput(
