@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kamalstream.check import check_files
-from kamalstream.check.app import PRODUCTION_RB, App
+from kamalstream.check.app import ANSWERS, PRODUCTION_RB, App
 from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.check.image import EXECUTABLES
 from kamalstream.edit.production_rb import Setting, edit_file
@@ -20,13 +20,16 @@ from kamalstream.edit.wanted import new_settings, wanted_settings
 from kamalstream.errors import BadInput
 from kamalstream.inspect.destination import RAILS_MARKER, refusal
 from kamalstream.render.undo import remove_created, rendered_files
+from kamalstream.update.git import git, names
 from kamalstream.update.news import news
 from kamalstream.update.outcome import as_lines
 from kamalstream.update.owned import (
     keep_dropped,
+    merge_unseen,
     move_file,
     put_ignored_back,
     rename_answer,
+    restore_ignored,
     set_ignored_aside,
 )
 
@@ -47,6 +50,7 @@ def after_render(app: Path, operation: str, template: Path) -> int:
             return 1
         return _unharmed(lambda: _finish_copy(app))
     if (app / RAILS_MARKER).is_file():
+        _unharmed(lambda: restore_ignored(app))
         return _unharmed(lambda: _make_executable(app))
     return 0
 
@@ -55,7 +59,26 @@ def before_update(app: Path, template: Path) -> int:
     """Keep what Copier would replace without merging, before it writes; always returns 0."""
     if not (app / RAILS_MARKER).is_file():
         return 0
+    _unharmed(lambda: _say_what_is_dangerous(app))
     return _unharmed(lambda: set_ignored_aside(app, rendered_files(template)))
+
+
+def _say_what_is_dangerous(app: Path) -> None:
+    """Say where the user's settings of git are such that Copier or the way back would do harm."""
+    untracked = names(app, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    if untracked:
+        print(
+            f"kamalstream: not committed: {', '.join(untracked)}. `git clean` in the command above "
+            "would delete them too;\nthe command at the end of this update does not."
+        )
+    quoted = git(app, "config", "--type=bool", "--default=true", "--get", "core.quotePath").strip()
+    odd = [name for name in names(app, "ls-files", "-z") if not name.isascii()]
+    if quoted == "false" and odd:
+        print(
+            f"kamalstream: with core.quotePath off, Copier fails on names like {odd[0]}. Take this "
+            "update back and run:\n  GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.quotePath "
+            "GIT_CONFIG_VALUE_0=true copier update --trust"
+        )
 
 
 def migrate(app: Path, template: Path, kind: str, old: str, new: str) -> int:
@@ -82,6 +105,8 @@ def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
 
 def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> None:
     ignored = put_ignored_back(app)
+    rendered = rendered_files(template)
+    merge_unseen(app, template, sorted({*rendered} - {ANSWERS, *ignored}))
     kept, removed = keep_dropped(app, template)
     changelog = template / "CHANGELOG.md"
     new = news(changelog.read_text("utf-8"), *versions) if changelog.is_file() else ""
@@ -94,7 +119,7 @@ def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> N
     for file in removed:
         print(f"  {file}: removed, the template has it no more and you had not changed it")
     _edit_production_rb(app, new_settings(app, versions[0]))
-    print(as_lines(app))
+    print(as_lines(app, rendered))
 
 
 def _unharmed(work: Callable[[], object]) -> int:

@@ -7,6 +7,8 @@ The standard library and PyYAML only: Copier's hook says it, and the command doe
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,8 +103,25 @@ def new_history(app: Path) -> str | None:
     return None
 
 
-def as_lines(app: Path) -> str:
-    """Return what there is to resolve, to run and to know, and how to take the update back."""
+def undo(app: Path, rendered: Collection[str]) -> str:
+    """Return the command that takes an update back, where the template has the files `rendered`.
+
+    It is UNDO, but for an app with untracked files that came before the update: Copier overlooks
+    them where the user has git not show such files.
+    """
+    untracked = names(app, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    new = [file for file in untracked if file.removesuffix(".rej") in rendered]
+    if new == untracked:
+        return UNDO
+    rest = UNDO.rpartition(" && ")[0]
+    return f"{rest} && git clean -fdq -- {shlex.join(new)}" if new else rest
+
+
+def as_lines(app: Path, rendered: Collection[str]) -> str:
+    """Return what there is to resolve, to run and to know, and how to take the update back.
+
+    `rendered` names the files that the template has.
+    """
     files = changed(app)
     if not files:
         return "  nothing changed"
@@ -110,16 +129,16 @@ def as_lines(app: Path) -> str:
     lines = [f"  changed: {', '.join(files)}"]
     if found:
         lines += ["", "To resolve, by you:", *(f"  {conflict}" for conflict in found)]
-    return "\n".join([*lines, "", what_next(app)])
+    return "\n".join([*lines, "", what_next(app, undo(app, rendered))])
 
 
-def what_next(app: Path) -> str:
-    """Return what a new series of Litestream means, what to run, and how to take all back."""
+def what_next(app: Path, command: str = UNDO) -> str:
+    """Return what a new series of Litestream means, what to run, and `command`, the way back."""
     history, steps = new_history(app), to_run(app)
     lines = [history, ""] if history else []
     if steps:
         lines += [f"When it is committed, run: {' && '.join(steps)}", ""]
-    return "\n".join([*lines, "To undo the update, in the app's folder:", f"  {UNDO}", ""])
+    return "\n".join([*lines, "To undo the update, in the app's folder:", f"  {command}", ""])
 
 
 def _before(app: Path, file: str, *keys: str) -> Any:

@@ -37,13 +37,22 @@ def set_ignored_aside(app: Path, rendered: list[str]) -> None:
 
 
 def put_ignored_back(app: Path) -> list[str]:
-    """Put back what `set_ignored_aside` kept; return the names."""
+    """Put back what `set_ignored_aside` kept, for good; return the names."""
+    files = restore_ignored(app)
+    shutil.rmtree(_aside(app), ignore_errors=True)
+    return files
+
+
+def restore_ignored(app: Path) -> list[str]:
+    """Put back what `set_ignored_aside` kept, and keep it still; return the names.
+
+    As soon as Copier has replaced the files: the command that takes an update back cannot.
+    """
     aside = _aside(app)
     files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
     for file in files:
         (app / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(aside / file, app / file)
-    shutil.rmtree(aside, ignore_errors=True)
     return files
 
 
@@ -121,27 +130,64 @@ def move_file(app: Path, template: Path, old: str, new: str) -> None:
         if theirs is None:
             target.unlink()
             return
-        base = before / old
-        mine = before / "mine"
-        mine.write_bytes(theirs)
-        labels = ["-L", "before updating", "-L", "last update", "-L", "after updating"]
-        stages = [
-            git(app, "hash-object", "-w", "--no-filters", "--", str(path)).strip()
-            for path in (base, mine, target)
-        ]
-        clashes = _merge(app, [*labels, str(mine), str(base), str(target)])
-        mode = git(app, "ls-files", "--stage", "--", old).split()[0]
-        target.write_bytes(mine.read_bytes())
-        target.chmod(int(mode, 8) & 0o777)
+        _merge_owners(app, old, new, before / old)
         git(app, "rm", "-q", "--cached", "--", old)
         (app / old).unlink(missing_ok=True)
         (app / f"{old}.rej").unlink(missing_ok=True)
-        if clashes:
-            entries = "".join(
-                f"{mode} {stage} {number}\t{_below_top(app, new)}\n"
-                for number, stage in enumerate(stages, 1)
-            )
-            git(app, "update-index", "--index-info", given=entries)
+
+
+def merge_unseen(app: Path, template: Path, files: list[str]) -> None:
+    """Merge those of the rendered `files` that Copier cannot see: the user has git ignore them all.
+
+    Copier compares new repositories of its own, and `core.excludesFile` keeps the files out of them
+    that the app has committed. So it replaces them, edits and all, or brings back deleted ones.
+    """
+    unseen = _ignored_everywhere(files)
+    if not unseen:
+        return
+    with _rendered_last_time(app, template) as before:
+        for file in unseen:
+            if before is None or not (before / file).is_file() or not (app / file).is_file():
+                continue
+            if committed(app, file) is None:
+                (app / file).unlink()
+            else:
+                _merge_owners(app, file, file, before / file)
+
+
+def _ignored_everywhere(files: list[str]) -> list[str]:
+    """Return those of `files` that git ignores in a repository that says nothing about it."""
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as folder:
+        new = Path(folder)
+        git(new, "init", "-q")
+        for file in files:
+            (new / file).parent.mkdir(parents=True, exist_ok=True)
+            (new / file).touch()
+        return names(new, "ls-files", "--others", "--ignored", "--exclude-standard", "-z")
+
+
+def _merge_owners(app: Path, old: str, new: str, base: Path) -> None:
+    """Merge what the owner had committed in `old` into `new`, which Copier has rendered.
+
+    `base` is what was rendered into `old` the last time. Where both changed the same lines, `new`
+    is left with a conflict as Copier leaves one.
+    """
+    target, mine = app / new, base.with_name(f"{base.name}.mine")
+    mine.write_bytes(committed(app, old) or b"")
+    labels = ["-L", "before updating", "-L", "last update", "-L", "after updating"]
+    stages = [
+        git(app, "hash-object", "-w", "--no-filters", "--", str(path)).strip()
+        for path in (base, mine, target)
+    ]
+    clashes = _merge(app, [*labels, str(mine), str(base), str(target)])
+    mode = git(app, "ls-files", "--stage", "--", old).split()[0]
+    target.write_bytes(mine.read_bytes())
+    target.chmod(int(mode, 8) & 0o777)
+    if clashes:
+        path = _below_top(app, new)
+        entries = [f"{mode} {stage} {number}\t{path}\n" for number, stage in enumerate(stages, 1)]
+        entries.insert(0, f"0 {'0' * 40}\t{path}\n")
+        git(app, "update-index", "--index-info", given="".join(entries))
 
 
 def _merge(app: Path, arguments: list[str]) -> int:
