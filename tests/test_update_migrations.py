@@ -246,3 +246,5 @@ def test_news_are_those_between_two_releases() -> None:
     assert news(text, "0.3.0", "0.3.0") == ""
     assert news(text, "0.3.0", "0.3.0.post2.dev0+abc").split() == ["Unreleased", "-", "soon"]
     assert news("", "0.1.0", "0.2.0") == ""
+    assert news(text, "0.2.1", "0.2.1") == "", "a release without a section of its own"
+    assert news(text, "0.2.1", "0.3.0").split() == ["0.3.0", "-", "three"]

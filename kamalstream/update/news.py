@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
+from packaging.version import InvalidVersion, Version
+
 _HEADING = re.compile(r"^## \[?([^\]\s]+)\]?.*$", re.MULTILINE)
 
 
@@ -19,8 +21,10 @@ def news(changelog: str, old: str, new: str) -> str:
     for heading, following in zip_longest(found, found[1:]):
         end = following.start() if following else len(changelog)
         name = heading[1]
-        if name == _release(old):
+        if name == _release(old) or _is_before(name, old):
             break
+        if _is_before(new, name):
+            continue
         if name.lower() == "unreleased" and _release(new) == new.removeprefix("v"):
             continue
         text = re.sub(r"\n\[[^\]]+\]: \S+", "", changelog[heading.end() : end]).strip()
@@ -32,6 +36,14 @@ def news(changelog: str, old: str, new: str) -> str:
 def _release(version: str) -> str:
     found = re.match(r"v?(\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?)", version)
     return found[1] if found else version
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether `one` is a release before `other`. CHANGELOG.md may lack a section for either."""
+    try:
+        return Version(one) < Version(other)
+    except InvalidVersion:
+        return False
 
 
 def _indented(text: str) -> str:
