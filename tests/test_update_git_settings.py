@@ -162,3 +162,14 @@ def test_the_command_works_inside_a_git_hook(name: str, adopted: Adopted, tmp_pa
     expected = adopted(tmp_path / "again" / "notes")
     kamalstream(expected, "--yes")
     assert state(app) == state(expected)
+
+
+def test_a_repository_of_another_user_is_refused_in_the_words_of_git(
+    adopted: Adopted, settings: Settings, tmp_path: Path
+) -> None:
+    app = adopted(tmp_path / "notes")
+    # What git itself tests this with.
+    machine = {**settings(""), "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    refused = run("command", app, **machine)
+    assert (refused.returncode, "no commit" in refused.stderr) == (2, False)
+    assert "safe.directory" in refused.stderr

@@ -42,7 +42,10 @@ def refuse_unready(app: Path) -> None:
     """Raise BadInput where an update could not be told from the owner's own changes."""
     try:
         git(app, "rev-parse", "--verify", "--quiet", "HEAD")
-    except BadInput:
+    except BadInput as error:
+        if "safe.directory" in str(error):
+            # Another user's repository, as in a container: git says what to do.
+            raise
         raise BadInput(
             f"{app} has no commit to update from: git init, git add --all, git commit."
         ) from None
