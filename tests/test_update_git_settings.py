@@ -11,7 +11,7 @@ import pytest
 from kamalstream.update.outcome import UNDO, conflicts
 
 from .fixtures_template import commit, git
-from .fixtures_update import CHANGED, middle, state, update
+from .fixtures_update import CHANGED, copy_of, middle, release, state, update
 from .test_update_command import kamalstream, undo
 
 Adopted = Callable[[Path], Path]
@@ -39,6 +39,11 @@ def run(way: str, app: Path, *options: str, **environment: str) -> subprocess.Co
     if way == "copier":
         return update(app, *options, **environment)
     return kamalstream(app, "--yes", *options, **environment)
+
+
+def way_back(result: subprocess.CompletedProcess[str]) -> str:
+    said = result.stdout.split("To undo the update, in the app's folder:\n")[1]
+    return said.splitlines()[0].strip()
 
 
 @pytest.mark.parametrize("way", ["copier", "command"])
@@ -146,8 +151,8 @@ def test_untracked_files_that_git_does_not_show_are_not_undone(
     result = run("copier", app, **machine)
     assert result.returncode == 0, result.stderr
     assert "not committed: mine" in result.stdout
-    command = result.stdout.split("To undo the update, in the app's folder:\n")[1].splitlines()[0]
-    assert command.strip() != UNDO
+    command = way_back(result)
+    assert command != UNDO
     subprocess.run(command, shell=True, cwd=app, check=True)
     assert state(app) == before
 
@@ -173,3 +178,27 @@ def test_a_repository_of_another_user_is_refused_in_the_words_of_git(
     refused = run("command", app, **machine)
     assert (refused.returncode, "no commit" in refused.stderr) == (2, False)
     assert "safe.directory" in refused.stderr
+
+
+@pytest.mark.parametrize("way", ["copier", "command"])
+def test_files_that_come_with_an_update_and_that_git_ignores_go_with_it_too(
+    way: str, two_releases: Path, adopted: Adopted, settings: Settings, tmp_path: Path
+) -> None:
+    template = copy_of(two_releases, tmp_path / "template")
+    (template / "template/bin/new").write_text("#!/bin/sh\n")
+    release(template, "v0.3.0")
+    app = adopted(tmp_path / "notes")
+    edit(app, ".copier-answers.yml", str(two_releases), str(template))
+    edit(app, "Dockerfile", middle(app, two_releases, "Dockerfile"), "# Mine")
+    git(app, "rm", "-q", "--cached", ".kamal/secrets")
+    (app / ".gitignore").write_text((app / ".gitignore").read_text() + "/.kamal/secrets\n")
+    commit(app, "Mine")
+    before, secrets = state(app), (app / ".kamal/secrets").read_bytes()
+    (tmp_path / "ignore").write_text("*.rej\nnew\n")
+    machine = settings(f"[core]\nexcludesFile = {tmp_path}/ignore\n")
+    result = run(way, app, "--conflict=rej", **machine)
+    came = [app / "Dockerfile.rej", app / "bin/new"]
+    assert all(path.exists() for path in came), result.stderr
+    subprocess.run(way_back(result), shell=True, cwd=app, check=True)
+    assert not any(path.exists() for path in came)
+    assert (state(app), (app / ".kamal/secrets").read_bytes()) == (before, secrets)

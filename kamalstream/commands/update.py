@@ -25,7 +25,7 @@ from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.errors import BadInput
 from kamalstream.render.show import diff_line, page
 from kamalstream.update.git import ELSEWHERE
-from kamalstream.update.outcome import UNDO, what_next
+from kamalstream.update.outcome import UNDO, undo, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
 from kamalstream.update.releases import Releases, releases
 
@@ -103,7 +103,6 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
             return 0
         page(Text("\n").join([Text(), *map(diff_line, done.diff.splitlines())]), console)
         console.print("\n".join(_summary(done)), highlight=False, soft_wrap=True, markup=False)
-        next_steps = f"\n{what_next(done.copy)}"
         if options.dry_run or (talks and not options.yes and not _confirmed()):
             console.print("Nothing was changed.")
             return 0
@@ -114,6 +113,8 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
         except BaseException:
             print(f"\nTo have the app as it was, in its folder:\n  {UNDO}", file=sys.stderr)
             raise
+        written = [*done.new, *(one.file for one in done.conflicts)]
+        next_steps = f"\n{what_next(done.copy, undo(folder, written))}"
     findings = [finding for finding in check_files(App(folder)) if finding.level != "note"]
     _say_what_is_left(done, findings, console)
     console.print(next_steps, highlight=False, soft_wrap=True, markup=False)

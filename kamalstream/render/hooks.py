@@ -119,7 +119,7 @@ def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> N
     for file in removed:
         print(f"  {file}: removed, the template has it no more and you had not changed it")
     _edit_production_rb(app, new_settings(app, versions[0]))
-    print(as_lines(app, rendered))
+    print(as_lines(app, rendered, ignored))
 
 
 def _unharmed(work: Callable[[], object]) -> int:

@@ -103,24 +103,30 @@ def new_history(app: Path) -> str | None:
     return None
 
 
-def undo(app: Path, rendered: Collection[str]) -> str:
-    """Return the command that takes an update back, where the template has the files `rendered`.
+def undo(app: Path, written: Collection[str], kept: Collection[str] = ()) -> str:
+    """Return the command that takes an update back, which may have written the files `written`.
 
-    It is UNDO, but for an app with untracked files that came before the update: Copier overlooks
-    them where the user has git not show such files.
+    It is UNDO, except in two cases. Untracked files may have come before the update: Copier
+    overlooks them where the user has git not show them. And git may ignore files that came with it,
+    which `git clean` leaves; those `kept` were there before.
     """
-    untracked = names(app, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
-    new = [file for file in untracked if file.removesuffix(".rej") in rendered]
-    if new == untracked:
-        return UNDO
-    rest = UNDO.rpartition(" && ")[0]
-    return f"{rest} && git clean -fdq -- {shlex.join(new)}" if new else rest
+    others = ("ls-files", "--others", "--exclude-standard", "-z")
+    untracked = names(app, *others, "--", ".")
+    new = [file for file in untracked if file.removesuffix(".rej") in written]
+    command = UNDO
+    if new != untracked:
+        command = UNDO.rpartition(" && ")[0]
+        command += f" && git clean -fdq -- {shlex.join(new)}" if new else ""
+    may_be = [*written, *(f"{file}.rej" for file in written)]
+    ignored = names(app, *others, "--ignored", "--", *may_be) if may_be else []
+    left = [file for file in ignored if file not in kept]
+    return f"{command} && git clean -fdqx -- {shlex.join(left)}" if left else command
 
 
-def as_lines(app: Path, rendered: Collection[str]) -> str:
+def as_lines(app: Path, rendered: Collection[str], kept: Collection[str]) -> str:
     """Return what there is to resolve, to run and to know, and how to take the update back.
 
-    `rendered` names the files that the template has.
+    `rendered` names the files that the template has, `kept` those of them that git ignores.
     """
     files = changed(app)
     if not files:
@@ -129,7 +135,7 @@ def as_lines(app: Path, rendered: Collection[str]) -> str:
     lines = [f"  changed: {', '.join(files)}"]
     if found:
         lines += ["", "To resolve, by you:", *(f"  {conflict}" for conflict in found)]
-    return "\n".join([*lines, "", what_next(app, undo(app, rendered))])
+    return "\n".join([*lines, "", what_next(app, undo(app, rendered, kept))])
 
 
 def what_next(app: Path, command: str = UNDO) -> str:
