@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,6 @@ def test_files_that_come_with_an_update_and_that_git_ignores_go_with_it_too(
     result = run(way, app, "--conflict=rej", **machine)
     came = [app / "Dockerfile.rej", app / "bin/new"]
     assert all(path.exists() for path in came), result.stderr
-    subprocess.run(way_back(result), shell=True, cwd=app, check=True)
+    subprocess.run(way_back(result), shell=True, cwd=app, env={**os.environ, **machine}, check=True)
     assert not any(path.exists() for path in came)
     assert (state(app), (app / ".kamal/secrets").read_bytes()) == (before, secrets)
