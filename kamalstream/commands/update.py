@@ -125,6 +125,7 @@ def _leave_git_hook() -> None:
     """Forget the repository that git names to its hooks: Copier's clones are no part of it."""
     for name in ELSEWHERE:
         os.environ.pop(name, None)
+        # Copier runs git through plumbum, whose environment is a copy of its own.
         if name in local.env:
             del local.env[name]
 
