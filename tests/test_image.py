@@ -217,6 +217,29 @@ def test_an_install_that_reads_the_code_comes_after_it(
     assert "javascript_files" not in what
 
 
+@pytest.mark.parametrize(
+    ("files", "version"),
+    [
+        ({"yarn.lock": "__metadata:\n  version: 8\n"}, "4"),
+        ({"yarn.lock": "__metadata:\n  version: 6\n  cacheKey: 8\n"}, "3"),
+        ({"yarn.lock": "# yarn lockfile v1\n"}, None),
+        (
+            {
+                "yarn.lock": "__metadata:\n  version: 8\n",
+                ".yarnrc.yml": "nodeLinker: pnp\nyarnPath: .yarn/releases/yarn-4.6.0.cjs\n",
+                "Dockerfile": "FROM ruby\nARG YARN_VERSION=1.22.19\n",
+            },
+            "4.6.0",
+        ),
+    ],
+)
+def test_yarn_is_one_that_takes_the_lockfile(
+    sample_app: Callable[[str], Path], files: dict[str, str], version: str | None
+) -> None:
+    what = found(with_files(sample_app("rails_8_1"), {**files, "package.json": package()}))
+    assert (what["javascript"], what.get("javascript_version")) == ("yarn", version)
+
+
 def test_a_package_json_for_linters_needs_no_node(sample_app: Callable[[str], Path]) -> None:
     files = {"package.json": json.dumps({"devDependencies": {"eslint": "9"}}), "yarn.lock": ""}
     assert found(with_files(sample_app("rails_8_1"), files)) == {}
@@ -280,6 +303,7 @@ def test_every_image_is_accepted_by_hadolint_and_kamal(fresh: Fresh, name: str) 
     )
     assert config.returncode == 0, config.stderr
     assert ("RUN " + INSTALLS.get(name, "nothing") in dockerfile) == (name in INSTALLS)
+    assert ("corepack prepare yarn@4.1.0 --activate" in dockerfile) == (name == "yarn 4")
     assert "\n\n\n" not in dockerfile
     install = dockerfile.find("RUN " + INSTALLS.get(name, "bundle install"))
     code = dockerfile.index("COPY . .")

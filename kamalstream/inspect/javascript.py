@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,13 @@ def javascript(app: Path) -> JavaScript:
     built = dockerfile_args(app)
     return JavaScript(
         manager=manager,
-        manager_version=version.partition("+")[0] or built.get(f"{manager}_VERSION".upper()),
+        manager_version=(
+            version.partition("+")[0]
+            or (manager == "yarn" and _committed_yarn(app))
+            or built.get(f"{manager}_VERSION".upper())
+            or (manager == "yarn" and _yarn_of_lockfile(app))
+            or None
+        ),
         lockfiles=lockfiles,
         node=node[0].text.removeprefix("v") if node else volta or built.get("NODE_VERSION"),
         engine=engine if isinstance(engine, str) else None,
@@ -85,6 +92,27 @@ def _package(app: Path, said: list[Unreadable]) -> dict[str, Any]:
         said.append(Unreadable(FILE, line, "", "this is not valid JSON"))
         return {}
     return package if isinstance(package, dict) else {}
+
+
+def _committed_yarn(app: Path) -> str:
+    """Return the version of the Yarn that the app has in .yarn/releases and uses."""
+    settings = _text(app / ".yarnrc.yml")
+    release = re.search(r"^yarnPath:.*/yarn-([\d.]+)\.cjs", settings, re.MULTILINE)
+    return release[1] if release else ""
+
+
+def _yarn_of_lockfile(app: Path) -> str:
+    """Return the major version that takes the app's yarn.lock as it is, if that is not Yarn 1."""
+    lock = re.search(r"^__metadata:\n  version: (\d+)", _text(app / "yarn.lock"), re.MULTILINE)
+    # Yarn 4 writes 8. It would rewrite the 6 of Yarn 3, which an immutable install refuses.
+    return "" if lock is None else "3" if int(lock[1]) < 8 else "4"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _part(package: dict[str, Any], key: str) -> dict[str, Any]:
