@@ -133,6 +133,19 @@ def test_versions_that_only_the_replaced_dockerfile_said_stay(
     assert "library/node:22.2.0-slim" in (app / "Dockerfile").read_text()
 
 
+def test_who_edited_what_was_rendered_is_told_of_the_update_that_merges(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    first = kamalstream("init", app, "--yes", "--data-file", answers())
+    assert "kamalstream update" not in first.out
+    with (app / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("RUN echo mine\n")
+    again = kamalstream("init", app, "--defaults", "--dry-run")
+    assert "RUN echo mine" in again.out
+    assert "To merge instead: kamalstream update" in again.out
+
+
 @pytest.mark.parametrize("file", ["config/deploy.yml", "Dockerfile", ".kamal/secrets"])
 def test_a_file_in_another_encoding_is_refused(
     kamalstream: Command, sample_app: Sample, answers: DataFile, file: str

@@ -112,6 +112,10 @@ def _said(plan: Plan) -> Iterator[Text]:
         for lost in plan.lost:
             yield Text(f"  {lost}")
         yield Text("  The files as they are now are kept below tmp/.")
+        if (plan.app / ANSWERS).is_file():
+            yield Text(
+                "  To merge instead: kamalstream update, with --data NAME=VALUE for an answer."
+            )
         yield Text()
     if plan.left:
         yield Text(f"Left as you wrote it in {PRODUCTION_RB}", "bold")
