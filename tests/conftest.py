@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -26,6 +27,8 @@ RUBY_LIBRARIES = {"activesupport": "active_support", "activerecord": "active_rec
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(*names): programs the test runs")
+    # A shell's background job ignores Ctrl-C, and so would every program that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Litestream 0.5 refuses every S3 server when this names a bundle it cannot add to.
     os.environ.pop("AWS_CA_BUNDLE", None)
     os.environ["PATH"] += os.pathsep + "/usr/sbin"

@@ -77,23 +77,18 @@ def test_edits_stay_in_files_that_the_user_has_git_ignore_everywhere(
     assert state(app) == before
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_the_diff_looks_the_same_whatever_the_user_has_git_show(
+    adopted: Adopted, settings: Settings, tmp_path: Path
+) -> None:
+    app = adopted(tmp_path / "notes")
+    shown = kamalstream(app, "--dry-run").stdout
+    for text in (
         "[diff]\nnoprefix = true\n",
         "[diff]\nmnemonicPrefix = true\ncontext = 0\n",
         "[diff]\nexternal = /bin/true\n",
         "[color]\nui = always\n",
-    ],
-)
-def test_the_diff_looks_the_same_whatever_the_user_has_git_show(
-    text: str, adopted: Adopted, settings: Settings, tmp_path: Path
-) -> None:
-    app = adopted(tmp_path / "notes")
-    assert (
-        kamalstream(app, "--dry-run", **settings(text)).stdout
-        == kamalstream(app, "--dry-run").stdout
-    )
+    ):
+        assert kamalstream(app, "--dry-run", **settings(text)).stdout == shown, text
 
 
 def test_line_ends_that_git_changes_on_checkout_make_a_conflict_no_larger(
