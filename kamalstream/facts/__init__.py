@@ -23,8 +23,31 @@ IMAGE = _load("image")
 DEFAULT_DATABASES: dict[str, str] = _load("databases")["default"]
 EPHEMERAL: frozenset[str] = frozenset(_load("databases")["ephemeral"])
 
-#: Where the volume is mounted, in the app's container and in the accessory's.
+#: Where Rails lives in the image that the template renders, and where its volume is mounted.
 RAILS_ROOT = "/rails"
+STORAGE = f"{RAILS_ROOT}/storage"
+
+# Files of an app, relative to its Rails root.
+ANSWERS = ".copier-answers.yml"
+APPLICATION_RB = "config/application.rb"
+DATABASE_YML = "config/database.yml"
+PRODUCTION_RB = "config/environments/production.rb"
+DOCKERFILE = "Dockerfile"
+DOCKERIGNORE = ".dockerignore"
+ENTRYPOINT = "bin/docker-entrypoint"
+DEPLOY = "config/deploy.yml"
+SECRETS = ".kamal/secrets"
+# Ours alone.
+LITESTREAM = "config/litestream.yml"
+BOOT_RESTORE = "bin/boot-restore"
+RESTORE = "bin/restore"
+READ_SECRETS = ".kamal/read_secrets.rb"
+GUIDE = "docs/DEPLOYMENT.md"
+
+#: Rendered whole where they are as `rails new` or `kamal init` wrote them, else edited in place.
+OWNABLE = (DOCKERFILE, ENTRYPOINT, DEPLOY, SECRETS, DOCKERIGNORE)
+#: What the container starts.
+EXECUTABLES = (ENTRYPOINT, BOOT_RESTORE, RESTORE)
 
 
 def backed_up(databases: Mapping[str, str], backup_ephemeral: bool) -> dict[str, str]:
