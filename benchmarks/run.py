@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kamalstream.check import check_files
-from kamalstream.check.app import App
+from kamalstream.inspect.adopted import App
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sys.executable).parent

@@ -12,6 +12,6 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.render.hooks import after_render
+from kamalstream.hooks import after_render
 
 sys.exit(after_render(Path.cwd(), operation=sys.argv[1], template=TEMPLATE))

@@ -12,6 +12,6 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.render.hooks import before_update
+from kamalstream.hooks import before_update
 
 sys.exit(before_update(Path.cwd(), TEMPLATE))

@@ -13,6 +13,6 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.render.hooks import migrate
+from kamalstream.hooks import migrate
 
 sys.exit(migrate(Path.cwd(), TEMPLATE, *sys.argv[1:]))

@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
@@ -23,6 +22,7 @@ from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
 from kamalstream.commands import update as update_command
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import App
 
 app = typer.Typer(
     no_args_is_help=True,

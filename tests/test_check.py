@@ -14,11 +14,11 @@ import yaml
 
 from kamalstream import facts, programs
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.dockerignore import excluded
 from kamalstream.check.finding import Finding, as_text, ok
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import App
 
 from .conftest import requires
 from .fixtures_template import make_app, render
@@ -396,7 +396,7 @@ def test_the_keys_listed_for_litestream_are_those_its_program_reads(series: str)
     if program is None:
         pytest.skip(reason=f"needs Litestream {series}, which this machine does not have")
     in_program = set(re.findall(rb'yaml:"([a-z0-9-]+)', program.read_bytes())) - {b"-"}
-    listed = facts.LITESTREAM[series]
+    listed = facts.LITESTREAM_KEYS[series]
     sections = [keys for name, keys in listed.items() if name not in ("instead", "without_effect")]
     assert {key.decode() for key in in_program} == {key for keys in sections for key in keys}
 
@@ -454,6 +454,6 @@ def test_every_provider_has_what_the_template_reads() -> None:
         assert provider["region"], name
         assert ("endpoint" in provider) != ("example" in provider), name
         for series, keys in provider.get("replica", {}).items():
-            known = facts.LITESTREAM[series]
+            known = facts.LITESTREAM_KEYS[series]
             assert set(keys) <= {*known["replica"], *known["settings"]}, name
     assert yaml.safe_load(yaml.safe_dump(facts.PROVIDERS)) == facts.PROVIDERS

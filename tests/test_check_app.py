@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.dockerignore import excluded
 from kamalstream.check.finding import Finding
+from kamalstream.inspect.adopted import App
 
 from .fixtures_template import render
 

@@ -17,11 +17,11 @@ import pytest
 
 from kamalstream import cli
 from kamalstream.check import live
-from kamalstream.check.app import App
 from kamalstream.check.bucket_requests import Bucket
 from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
 from kamalstream.edit.credentials import store
+from kamalstream.inspect.adopted import App
 from kamalstream.prove.s3 import ScratchS3
 
 from .conftest import requires

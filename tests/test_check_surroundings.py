@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kamalstream.check.app import App
 from kamalstream.check.finding import Finding
 from kamalstream.check.surroundings import check_surroundings
 from kamalstream.edit.credentials import store
+from kamalstream.inspect.adopted import App
 
 from .fixtures_template import commit, git, render
 

@@ -84,7 +84,7 @@ def test_there_is_nothing_but_what_copier_brings(copier_only: Path, tmp_path: Pa
 
 
 def test_what_the_hooks_import_is_there(copier_only: Path, template: Path, tmp_path: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(template)!r}); import kamalstream.render.hooks"
+    code = f"import sys; sys.path.insert(0, {str(template)!r}); import kamalstream.hooks"
     result = run(copier_only, "-B", "-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 

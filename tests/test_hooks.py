@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kamalstream.render.hooks import after_render, after_update, before_update
+from kamalstream.hooks import after_render, after_update, before_update
 
 from .conftest import APPS, ROOT
 from .fixtures_template import ANSWERS, RELEASE, commit, git, make_app, render

@@ -14,7 +14,7 @@ import yaml
 from kamalstream import facts, programs
 from kamalstream.ask.image import image
 from kamalstream.check import check_files
-from kamalstream.check.app import App
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.dockerfile import dockerfile_packages
 from kamalstream.render.source import Source
@@ -346,8 +346,8 @@ def test_a_missing_thruster_is_a_note_that_names_the_gem(
     ],
 )
 def test_a_bad_image_is_refused(template: Path, tmp_path: Path, answer: object, said: str) -> None:
-    from kamalstream.render.rendering import Asking, RefusedAnswers
-    from kamalstream.render.rendering import render as quietly
+    from kamalstream.render.with_copier import Asking, RefusedAnswers
+    from kamalstream.render.with_copier import render as quietly
 
     from .fixtures_template import ANSWERS, RELEASE
 

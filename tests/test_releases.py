@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.version import InvalidVersion, Version
 
-from kamalstream.render.undo import rendered_files
+from kamalstream.hooks.take_back import rendered_files
 from kamalstream.update.news import news
 from kamalstream.update.outcome import UNDO, conflicts
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.finding import ok
+from kamalstream.inspect.adopted import App
 
 from .conftest import ROOT
 from .fixtures_template import commit, git, make_app

@@ -15,8 +15,8 @@ import yaml
 
 from kamalstream import programs
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.finding import ok
+from kamalstream.inspect.adopted import App
 from kamalstream.prove.redirect import redirect
 from kamalstream.prove.s3 import ScratchS3
 from kamalstream.update.news import news

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from kamalstream.errors import BadInput
-from kamalstream.render.rendering import ANSWERS, Asking, RefusedAnswers, render
+from kamalstream.facts import ANSWERS
 from kamalstream.render.source import Source, questions
+from kamalstream.render.with_copier import Asking, RefusedAnswers, render
 
 # Whose default hangs on another answer: key → keys that are answered anew when it changes.
 DEPENDENT = {

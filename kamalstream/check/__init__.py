@@ -14,8 +14,8 @@ from kamalstream.check import (
     servers,
     uploads,
 )
-from kamalstream.check.app import App
 from kamalstream.check.finding import Finding
+from kamalstream.inspect.adopted import App
 
 #: In the order in which a deploy would trip over them.
 _CHECKS = (

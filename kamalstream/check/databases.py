@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from kamalstream.check.app import ANSWERS, App
 from kamalstream.check.finding import Finding
+from kamalstream.facts import ANSWERS
+from kamalstream.inspect.adopted import App
 
 FILE = "config/database.yml"
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kamalstream import facts
-from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, App, yaml_error
 from kamalstream.check.finding import Finding
+from kamalstream.facts import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM
+from kamalstream.inspect.adopted import App, yaml_error
 
 _REBOOT = "Then: kamal accessory reboot litestream"
 

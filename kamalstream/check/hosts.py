@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kamalstream.check.app import PRODUCTION_RB, App
 from kamalstream.check.finding import Finding
+from kamalstream.facts import PRODUCTION_RB
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.code_lines import code_lines
 
 _FILES = (PRODUCTION_RB, "config/application.rb")

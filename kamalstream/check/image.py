@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Iterator
 
-from kamalstream.check.app import DOCKERFILE, ENTRYPOINT, PRODUCTION_RB, App
 from kamalstream.check.dockerignore import excluded
 from kamalstream.check.finding import Finding
+from kamalstream.facts import DOCKERFILE, EXECUTABLES, PRODUCTION_RB
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.ruby_version import ruby_version
-
-EXECUTABLES = (ENTRYPOINT, "bin/restore")
 
 # What stands in a file → the gem that it needs.
 _NEEDS = (

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import yaml
 
 from kamalstream import facts
-from kamalstream.check.app import LITESTREAM, App, child, items, line, yaml_error
 from kamalstream.check.finding import Finding
+from kamalstream.facts import LITESTREAM
+from kamalstream.inspect.adopted import App, child, items, line, yaml_error
 
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+\Z")
 
@@ -39,7 +40,7 @@ def check(app: App) -> Iterator[Finding]:
 
 
 def _keys(root: yaml.Node, series: str) -> Iterator[Finding]:
-    known = facts.LITESTREAM[series]
+    known = facts.LITESTREAM_KEYS[series]
     yield from _unknown(root, known["top"] + known["settings"], series)
     for section in ("validation", "snapshot", "retention", "logging", "socket"):
         yield from _unknown(child(root, section), known.get(section, []), series)
@@ -79,7 +80,7 @@ def _entries(node: yaml.Node | None) -> list[yaml.Node]:
 
 
 def _unknown(node: yaml.Node | None, known: list[str], series: str) -> Iterator[Finding]:
-    rules = facts.LITESTREAM[series]
+    rules = facts.LITESTREAM_KEYS[series]
     for key, value in items(node):
         name = str(key.value)
         if name not in known or name in rules["without_effect"]:
@@ -92,7 +93,7 @@ def _unknown(node: yaml.Node | None, known: list[str], series: str) -> Iterator[
                 f"Litestream {series} ignores `{name}` here, without a word",
                 f"Write {instead}." if instead else "Remove it, or mend its spelling.",
             )
-        elif name in facts.LITESTREAM["secrets"]:
+        elif name in facts.LITESTREAM_KEYS["secrets"]:
             yield Finding(
                 "litestream.secret",
                 "error",
@@ -103,7 +104,7 @@ def _unknown(node: yaml.Node | None, known: list[str], series: str) -> Iterator[
                 "LITESTREAM_SECRET_ACCESS_KEY, which come from .kamal/secrets.",
             )
         elif (
-            name in facts.LITESTREAM["durations"]
+            name in facts.LITESTREAM_KEYS["durations"]
             and isinstance(value, yaml.ScalarNode)
             and not _DURATION.match(value.value)
         ):

@@ -8,9 +8,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 from kamalstream import programs
-from kamalstream.check.app import DEPLOY, App
 from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
+from kamalstream.facts import DEPLOY
+from kamalstream.inspect.adopted import App
 
 _GIB = 1024 * 1024  # in the kibibytes of `df -Pk`
 _ROOM, _LITTLE_ROOM = 1 * _GIB, 5 * _GIB

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream import programs
-from kamalstream.check.app import LITESTREAM, App, load_mapping
 from kamalstream.check.bucket_requests import Bucket
 from kamalstream.check.finding import Finding
 from kamalstream.edit.credentials import NAMES, keys
 from kamalstream.errors import BadInput
+from kamalstream.facts import LITESTREAM
+from kamalstream.inspect.adopted import App, load_mapping
 
 _ENV = {name: f"LITESTREAM_{name.upper()}" for name in NAMES}
 # Top-level settings that reach outside: they are for the one that runs on the server.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kamalstream.check.app import PRODUCTION_RB, App
 from kamalstream.check.finding import Finding
 from kamalstream.edit.production_rb import ASSUME_SSL, FORCE_SSL, edit
 from kamalstream.edit.wanted import wanted_settings, without_gem
-from kamalstream.inspect.destination import RAILS_MARKER as APPLICATION_RB
+from kamalstream.facts import APPLICATION_RB, PRODUCTION_RB
+from kamalstream.inspect.adopted import App
 
 
 def check(app: App) -> Iterator[Finding]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kamalstream import programs
-from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, PRODUCTION_RB, App
 from kamalstream.check.finding import Finding, Level
+from kamalstream.facts import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, PRODUCTION_RB
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.deploy_yml import destinations
 
 _SCRIPTS = (ENTRYPOINT, "bin/restore")

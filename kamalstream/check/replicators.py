@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kamalstream.check.app import App
 from kamalstream.check.finding import Finding
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.code_lines import code_lines
 
 _GEM = "litestream"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kamalstream.check.app import DEPLOY, SECRETS, App
 from kamalstream.check.finding import Finding
+from kamalstream.facts import DEPLOY, SECRETS
+from kamalstream.inspect.adopted import App
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 

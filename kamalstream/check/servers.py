@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from kamalstream.check.app import DEPLOY, App, load_mapping
 from kamalstream.check.finding import Finding
+from kamalstream.facts import DEPLOY
+from kamalstream.inspect.adopted import App, load_mapping
 from kamalstream.inspect.deploy_yml import destinations
 
 

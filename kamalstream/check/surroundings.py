@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from kamalstream.check.app import DEPLOY, SECRETS, App
 from kamalstream.check.finding import Finding
 from kamalstream.edit.credentials import ENV_KEY, NAMES, presence
+from kamalstream.facts import DEPLOY, SECRETS
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.deploy_yml import deploy_yml
 
 _KEYS = ("config/master.key", "config/credentials/production.key")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kamalstream.check.app import PRODUCTION_RB, App, load_mapping
 from kamalstream.check.finding import Finding
+from kamalstream.facts import PRODUCTION_RB
+from kamalstream.inspect.adopted import App, load_mapping
 
 _STORAGE_YML = "config/storage.yml"
 

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from kamalstream.edit.credentials import NAMES, store
 from kamalstream.errors import BadInput
-from kamalstream.inspect.destination import RAILS_MARKER
+from kamalstream.facts import APPLICATION_RB
+from kamalstream.terminal import INTERRUPTED
 
-INTERRUPTED = 130
 _LABELS = {
     "access_key_id": "Access key id of the bucket",
     "secret_access_key": "Secret access key (both stay hidden)",
@@ -24,8 +24,8 @@ def run(folder: Path, from_stdin: bool, console: Console) -> int:
 
     Raises BadInput, with nothing written; no message holds a key.
     """
-    if not (folder / RAILS_MARKER).is_file():
-        raise BadInput(f"{folder} is not a Rails app (it has no {RAILS_MARKER}).")
+    if not (folder / APPLICATION_RB).is_file():
+        raise BadInput(f"{folder} is not a Rails app (it has no {APPLICATION_RB}).")
     try:
         keys = _from_stdin() if from_stdin else _asked()
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kamalstream.check.app import App
+from kamalstream.inspect.adopted import App
 from kamalstream.prove.drill import DrillReport, drill
 
 

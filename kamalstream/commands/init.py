@@ -20,20 +20,20 @@ from kamalstream.ask.detected import detected, refuse_what_cannot_be_asked, unre
 from kamalstream.ask.image import still_pinned
 from kamalstream.ask.review import review
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.check.surroundings import check_surroundings
-from kamalstream.commands.credentials import INTERRUPTED
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.destination import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
-from kamalstream.render.rendering import Asking, RefusedAnswers, render
-from kamalstream.render.show import fold, show
+from kamalstream.render.show import show
 from kamalstream.render.source import Source, questions, template_source
+from kamalstream.render.with_copier import Asking, RefusedAnswers, render
+from kamalstream.terminal import INTERRUPTED, fold
 
 _NO_TERMINAL = (
     "there is no terminal to ask on. Give the answers in a file, and say that nothing is asked:\n"

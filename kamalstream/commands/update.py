@@ -20,11 +20,11 @@ from rich.text import Text
 
 from kamalstream.ask import data_file
 from kamalstream.check import check_files
-from kamalstream.check.app import App
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.errors import BadInput
-from kamalstream.render.show import diff_line, page
-from kamalstream.update.git import ELSEWHERE
+from kamalstream.git import ELSEWHERE
+from kamalstream.inspect.adopted import App
+from kamalstream.terminal import diff_line, page
 from kamalstream.update.outcome import UNDO, undo, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
 from kamalstream.update.releases import Releases, releases

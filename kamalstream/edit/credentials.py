@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamalstream import atomic
 from kamalstream.edit import credentials_yaml, encrypted_file
 from kamalstream.errors import BadInput
 
@@ -188,17 +188,7 @@ def _bytes(app: Path, path: Path) -> bytes:
 
 
 def _write(app: Path, path: Path, content: bytes) -> None:
-    target = (app / path).resolve()
     try:
-        mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        atomic.replace((app / path).resolve(), content)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise BadInput(f"{path} cannot be written: {error.strerror}.") from error

@@ -20,7 +20,9 @@ class ByHand:
     def __str__(self) -> str:
         """Return place and reason in one line, and the lines below it."""
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return "\n".join([f"{place}: {self.why}", *(f"    {one}" for one in self.lines.split("\n"))])
+        return "\n".join(
+            [f"{place}: {self.why}", *(f"    {one}" for one in self.lines.split("\n"))]
+        )
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,14 @@ handed back. Standard library and Pygments only: Copier's hooks run this.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kamalstream import atomic
 from kamalstream.edit.configure_block import Assignment, ConfigureBlock
 from kamalstream.edit.ruby_source import Source, UnsureError
 from kamalstream.errors import BadInput
@@ -181,23 +180,11 @@ def edit_file(path: Path, wanted: Sequence[Setting] = DEFAULT) -> Outcome:
         target = path.resolve(strict=True)
         outcome = edit(target.read_bytes(), wanted)
         if outcome.changed:
-            _replace(target, outcome.text)
+            atomic.replace(target, outcome.text)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(f"{path}: {reason}. Nothing was written there.") from error
     return outcome
-
-
-def _replace(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(target.stat().st_mode & 0o7777)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _decode(source: bytes) -> str:

@@ -18,7 +18,7 @@ def _load(name: str) -> dict[str, Any]:
 
 PROVIDERS = _load("providers")
 VERSIONS = _load("versions")
-LITESTREAM = _load("litestream")
+LITESTREAM_KEYS = _load("litestream")
 IMAGE = _load("image")
 DEFAULT_DATABASES: dict[str, str] = _load("databases")["default"]
 EPHEMERAL: frozenset[str] = frozenset(_load("databases")["ephemeral"])

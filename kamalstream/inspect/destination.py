@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kamalstream.facts import APPLICATION_RB
 from kamalstream.inspect.database_yml import production_databases
-
-RAILS_MARKER = "config/application.rb"
 
 
 def refusal(app: Path) -> str | None:
@@ -15,9 +14,9 @@ def refusal(app: Path) -> str | None:
     Refused are: what is no Rails app, an app without Gemfile.lock (its image cannot be built), and
     one whose production databases are all of another kind than SQLite.
     """
-    if not (app / RAILS_MARKER).is_file():
+    if not (app / APPLICATION_RB).is_file():
         return (
-            f"{app} is not a Rails app (it has no {RAILS_MARKER}).\n"
+            f"{app} is not a Rails app (it has no {APPLICATION_RB}).\n"
             "Run this in the folder of your app."
         )
     if not (app / "Gemfile.lock").is_file():

@@ -18,8 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kamalstream.check.app import App
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import App
 from kamalstream.prove.drill import DrillReport, lose_and_restore, staged
 from kamalstream.prove.s3 import ScratchS3
 

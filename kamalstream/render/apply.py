@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from kamalstream import atomic
 from kamalstream.errors import BadInput
 from kamalstream.render.plan import Change, Plan
 
@@ -42,14 +42,14 @@ def apply(plan: Plan, now: datetime) -> Path | None:
             at = str(copy.relative_to(plan.app))
             _make_folder(copy.parent, plan.app, folders)
             copies.append(copy)
-            _write(copy, change.before or b"", 0o600)
+            atomic.replace(copy, change.before or b"", 0o600)
         for change in plan.changes:
             at = change.file
             target = (plan.app / change.file).resolve()
             _make_folder(target.parent, plan.app, folders)
             mode = target.stat().st_mode & 0o7777 if change.before is not None else 0
             done.append((target, change, mode))
-            _write(target, change.after, change.mode)
+            atomic.replace(target, change.after, change.mode)
     except BaseException as error:
         for target, change, mode in reversed(done):
             if _content(target) == change.before:
@@ -57,7 +57,7 @@ def apply(plan: Plan, now: datetime) -> Path | None:
             if change.before is None:
                 target.unlink(missing_ok=True)
             else:
-                _write(target, change.before, mode)
+                atomic.replace(target, change.before, mode)
         for copy in copies:
             copy.unlink(missing_ok=True)
         for folder in reversed(folders):
@@ -80,15 +80,3 @@ def _make_folder(folder: Path, app: Path, made: list[Path]) -> None:
     for one in reversed(missing):
         one.mkdir()
         made.append(one)
-
-
-def _write(target: Path, content: bytes, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

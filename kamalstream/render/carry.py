@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from kamalstream.check.app import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, SECRETS
+from kamalstream.facts import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, SECRETS
 from kamalstream.render.carry_deploy import deploy
 from kamalstream.render.lost import Lost
 from kamalstream.render.own_instructions import own_instructions

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kamalstream import facts
-from kamalstream.check.app import DEPLOY
+from kamalstream.facts import DEPLOY
 from kamalstream.render.lost import Lost
 from kamalstream.render.yaml_text import Path, YamlText
 

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamalstream.check.app import PRODUCTION_RB
-from kamalstream.check.image import EXECUTABLES
 from kamalstream.edit.production_rb import Left, edit
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS, EXECUTABLES, PRODUCTION_RB
 from kamalstream.render import carry
 from kamalstream.render.lost import Lost
-from kamalstream.render.rendering import ANSWERS
 
 
 @dataclass(frozen=True)

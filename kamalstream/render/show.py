@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import os
-import textwrap
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
 
-from kamalstream.check.app import PRODUCTION_RB
+from kamalstream.facts import ANSWERS, PRODUCTION_RB
 from kamalstream.render.plan import Change, Plan
-from kamalstream.render.rendering import ANSWERS
+from kamalstream.terminal import diff_line, fold, page
 
-_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 _WHAT = {
     "Dockerfile": "the image, with Litestream in it",
     "bin/docker-entrypoint": "brings the databases back on an empty server",
@@ -33,38 +30,6 @@ _WHAT = {
 def show(plan: Plan, console: Console) -> None:
     """Print the plan."""
     page(Text("\n").join([*_changes(plan), *_gone(plan, console)]), console)
-
-
-def fold(text: str, console: Console) -> str:
-    """Return prose folded at blanks where the terminal ends; unchanged where there is none."""
-    if not console.is_terminal:
-        return text
-    return "\n".join(_folded(line, console.width) for line in text.splitlines())
-
-
-def _folded(line: str, width: int) -> str:
-    if len(line) <= width:
-        return line
-    indent = len(line) - len(line.lstrip())
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=" " * (indent + 4),
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    )
-
-
-def page(text: Text, console: Console) -> None:
-    """Print `text`; on a terminal that it does not fit, through the user's pager."""
-    if console.is_terminal and len(text.plain.splitlines()) > console.height - 2:
-        # Colours, and back at once where it fits after all; what the user set stays.
-        os.environ.setdefault("LESS", "-FRX")
-        with console.pager(styles=not console.no_color):
-            console.print(text, soft_wrap=True)
-    else:
-        console.print(text, soft_wrap=True)
 
 
 def _changes(plan: Plan) -> Iterator[Text]:
@@ -94,11 +59,6 @@ def _diff(change: Change) -> Iterator[Text]:
         yield Text(f"{change.file}: becomes executable")
     yield from map(diff_line, lines)
     yield Text()
-
-
-def diff_line(line: str) -> Text:
-    """Return a line of a unified diff in its colour."""
-    return Text(line, next((s for start, s in _STYLES.items() if line.startswith(start)), ""))
 
 
 def _gone(plan: Plan, console: Console) -> Iterator[Text]:

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from kamalstream.check.app import ANSWERS, DEPLOY, LITESTREAM, load_mapping
-from kamalstream.update.git import committed, names
+from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM
+from kamalstream.git import committed, names
+from kamalstream.inspect.adopted import load_mapping
 
 #: Takes an update back, in the app's folder. All that it removes was not there before.
 UNDO = "git reset -q . && git checkout -q . && git clean -fdq ."

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kamalstream.check.app import ANSWERS
 from kamalstream.errors import BadInput
-from kamalstream.update.git import committed, git, names
-from kamalstream.update.rendering import render
+from kamalstream.facts import ANSWERS
+from kamalstream.git import committed, git, names
+from kamalstream.update.copier_process import render
 
 
 def set_ignored_aside(app: Path, rendered: list[str]) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from kamalstream.check.app import ANSWERS
 from kamalstream.errors import BadInput
-from kamalstream.update.git import committed, git, git_bytes, names, settings_for_copier
+from kamalstream.facts import ANSWERS
+from kamalstream.git import committed, git, git_bytes, names, settings_for_copier
+from kamalstream.update.copier_process import copier, render
 from kamalstream.update.outcome import Conflict, changed, conflicts
-from kamalstream.update.rendering import copier, render
 
 # A diff looks the same whatever the user has git show.
 _PLAIN = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from copier._main import Worker
 from copier.errors import CopierError
 
-from kamalstream.check.app import ANSWERS
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS
 from kamalstream.update.news import news
 
 

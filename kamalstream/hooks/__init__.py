@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kamalstream.check import check_files
-from kamalstream.check.app import ANSWERS, PRODUCTION_RB, App
 from kamalstream.check.finding import as_text, ok, summary
-from kamalstream.check.image import EXECUTABLES
 from kamalstream.edit.production_rb import Setting, edit_file
 from kamalstream.edit.wanted import new_settings, wanted_settings
 from kamalstream.errors import BadInput
-from kamalstream.inspect.destination import RAILS_MARKER, refusal
-from kamalstream.render.undo import remove_created, rendered_files
-from kamalstream.update.git import git, names
+from kamalstream.facts import ANSWERS, APPLICATION_RB, EXECUTABLES, PRODUCTION_RB
+from kamalstream.git import git, names
+from kamalstream.hooks.take_back import remove_created, rendered_files
+from kamalstream.inspect.adopted import App
+from kamalstream.inspect.destination import refusal
 from kamalstream.update.news import news
 from kamalstream.update.outcome import as_lines
 from kamalstream.update.owned import (
@@ -49,7 +49,7 @@ def after_render(app: Path, operation: str, template: Path) -> int:
             print(remove_created(app, template))
             return 1
         return _unharmed(lambda: _finish_copy(app))
-    if (app / RAILS_MARKER).is_file():
+    if (app / APPLICATION_RB).is_file():
         _unharmed(lambda: restore_ignored(app))
         return _unharmed(lambda: _make_executable(app))
     return 0
@@ -57,7 +57,7 @@ def after_render(app: Path, operation: str, template: Path) -> int:
 
 def before_update(app: Path, template: Path) -> int:
     """Keep what Copier would replace without merging, before it writes; always returns 0."""
-    if not (app / RAILS_MARKER).is_file():
+    if not (app / APPLICATION_RB).is_file():
         return 0
     _unharmed(lambda: _say_what_is_dangerous(app))
     return _unharmed(lambda: set_ignored_aside(app, rendered_files(template)))
@@ -83,7 +83,7 @@ def _say_what_is_dangerous(app: Path) -> None:
 
 def migrate(app: Path, template: Path, kind: str, old: str, new: str) -> int:
     """Carry out one migration, "rename_answer" or "move_file"; always returns 0."""
-    if not (app / RAILS_MARKER).is_file():
+    if not (app / APPLICATION_RB).is_file():
         return 0
     if kind == "rename_answer":
         return _unharmed(lambda: rename_answer(app, old, new))
@@ -96,7 +96,7 @@ def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
     `versions` are those of the template before and now (PEP 440). This is the only hook that sees
     the app after its owner's edits were merged back.
     """
-    if not (app / RAILS_MARKER).is_file():
+    if not (app / APPLICATION_RB).is_file():
         return 0
     print("\nkamalstream")
     _unharmed(lambda: _say_what_changed(app, template, versions))

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-_ANSWERS = ".copier-answers.yml"
+from kamalstream.facts import ANSWERS
 
 
 def remove_created(app: Path, template: Path) -> str:
@@ -44,7 +44,7 @@ def rendered_files(template: Path) -> list[str]:
     """Return the names, below the Rails root, of the files that the folder `template` renders."""
     source = template / "template"
     names = [
-        _ANSWERS if "_copier_conf" in path.name else str(path.relative_to(source))
+        ANSWERS if "_copier_conf" in path.name else str(path.relative_to(source))
         for path in source.rglob("*")
         if path.is_file()
     ]

@@ -14,9 +14,8 @@ import yaml
 from copier.errors import CopierError, UserMessageError
 
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS
 from kamalstream.render.source import Source
-
-ANSWERS = ".copier-answers.yml"
 
 
 @dataclass(frozen=True)

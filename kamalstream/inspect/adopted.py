@@ -13,17 +13,10 @@ import yaml
 
 from kamalstream import facts
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.database_yml import Databases, production_databases
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
-
-ANSWERS = ".copier-answers.yml"
-DEPLOY = "config/deploy.yml"
-LITESTREAM = "config/litestream.yml"
-ENTRYPOINT = "bin/docker-entrypoint"
-SECRETS = ".kamal/secrets"
-DOCKERFILE = "Dockerfile"
-PRODUCTION_RB = "config/environments/production.rb"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,50 @@
+"""What the commands print, and how they end, on a terminal and without one."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+
+from rich.console import Console
+from rich.text import Text
+
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
+_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
+
+
+def fold(text: str, console: Console) -> str:
+    """Return prose folded at blanks where the terminal ends; unchanged where there is none."""
+    if not console.is_terminal:
+        return text
+    return "\n".join(_folded(line, console.width) for line in text.splitlines())
+
+
+def _folded(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    indent = len(line) - len(line.lstrip())
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * (indent + 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+
+
+def page(text: Text, console: Console) -> None:
+    """Print `text`; on a terminal that it does not fit, through the user's pager."""
+    if console.is_terminal and len(text.plain.splitlines()) > console.height - 2:
+        # Colours, and back at once where it fits after all; what the user set stays.
+        os.environ.setdefault("LESS", "-FRX")
+        with console.pager(styles=not console.no_color):
+            console.print(text, soft_wrap=True)
+    else:
+        console.print(text, soft_wrap=True)
+
+
+def diff_line(line: str) -> Text:
+    """Return a line of a unified diff in its colour."""
+    return Text(line, next((s for start, s in _STYLES.items() if line.startswith(start)), ""))
