@@ -263,7 +263,7 @@ CASES = {
     ),
     # From here on: not certain, and said.
     "a URL whose file looks relative": Case(
-        url("sqlite3://storage/production.sqlite3"), unreadable=((2, "/production.sqlite3 is out"),)
+        url("sqlite3://storage/production.sqlite3"), {"primary": "/production.sqlite3"}
     ),
     "a URL from ENV alone": Case(
         url('<%= ENV["DATABASE_URL"] %>'), unreadable=((2, 'primary: ENV["DATABASE_URL"] has no'),)
@@ -293,14 +293,14 @@ CASES = {
         value("<%= Rails.env.production? %>"), unreadable=((6, "only by running it"),)
     ),
     "an absolute path elsewhere": Case(
-        value("/data/production.sqlite3"), unreadable=((6, "/data/production.sqlite3 is outside"),)
+        value("/data/production.sqlite3"), {"primary": "/data/production.sqlite3"}
     ),
     "a path out of the app": Case(
-        value("../production.sqlite3"), unreadable=((6, "/production.sqlite3 is outside"),)
+        value("../production.sqlite3"), {"primary": "/production.sqlite3"}
     ),
     "a path that joins an absolute one": Case(
         value('<%= Rails.root.join("storage", "/data/x.sqlite3") %>'),
-        unreadable=((6, "/data/x.sqlite3 is outside"),),
+        {"primary": "/data/x.sqlite3"},
     ),
     "in memory": Case(value('":memory:"'), unreadable=((6, "in memory"),)),
     "in memory, a symbol": Case(value(":memory:"), unreadable=((6, "YAML"),)),
@@ -533,6 +533,24 @@ def test_where_an_assumption_stands_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_said_shows_the_line_without_the_password(tmp_path: Path) -> None:
-    (said,) = read(tmp_path, url("sqlite3://me:secret@db/x.sqlite3")).unreadable
+    (said,) = read(tmp_path, url("sqlite3://me:secret@db/x.sqlite3#part")).unreadable
     assert "sqlite3://…@db/x.sqlite3" in str(said)
     assert "secret" not in str(said)
+
+
+def test_another_rails_env_has_a_section_of_its_own(tmp_path: Path) -> None:
+    source = (
+        value("storage/a.db") + "staging:\n  adapter: sqlite3\n  database: <%= Rails.env %>.db\n"
+    )
+    assert read(tmp_path, source, RAILS_ENV="staging").sqlite == {"primary": "staging.db"}
+    assert (
+        "no test section" in production_databases(tmp_path, {"RAILS_ENV": "test"}).unreadable[0].why
+    )
+
+
+def test_rails_may_live_elsewhere_in_the_image(tmp_path: Path) -> None:
+    read(tmp_path, value('<%= Rails.root.join("storage/a.db") %>'))
+    assert production_databases(tmp_path, root="/app").sqlite == {"primary": "storage/a.db"}
+    (tmp_path / "config/database.yml").write_text(value("/app/storage/a.db"))
+    assert production_databases(tmp_path, root="/app").sqlite == {"primary": "storage/a.db"}
+    assert production_databases(tmp_path).sqlite == {"primary": "/app/storage/a.db"}

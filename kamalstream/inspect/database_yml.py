@@ -11,14 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from kamalstream.facts import DATABASE_YML as FILE
 from kamalstream.facts import RAILS_ROOT
 from kamalstream.inspect import erb_yaml
 from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.erb_yaml import Document, Entry
-from kamalstream.inspect.ruby_expression import Environment, Known, UnknownValueError
+from kamalstream.inspect.ruby_expression import ROOT, Environment, Known, UnknownValueError
 from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError
-
-FILE = "config/database.yml"
 
 # litedb is the adapter of the litestack gem: SQLite, with paths as sqlite3 has them.
 _SQLITE = {"sqlite3", "litedb"}
@@ -31,10 +30,10 @@ class Databases:
     """The production databases of an app.
 
     `sqlite` maps the name in database.yml ("primary" where there is only one database) to the
-    file, as a path below the Rails root. Two names may share a file; entries with `replica: true`
-    that share one are left out. `other` maps the name to the adapter of a database that is not
-    SQLite. Every entry of the production section is in one of the two, in `unreadable`, or such a
-    replica.
+    file: a path below the Rails root, or absolute where it is elsewhere. Two names may share a
+    file; entries with `replica: true` that share one are left out. `other` maps the name to the
+    adapter of a database that is not SQLite. Every entry of the section is in one of the two, in
+    `unreadable`, or such a replica.
     """
 
     sqlite: dict[str, str] = field(default_factory=dict)
@@ -43,12 +42,15 @@ class Databases:
     assumed: tuple[Assumed, ...] = ()
 
 
-def production_databases(app: Path, env: Environment | None = None) -> Databases:
-    """Read the production databases of the Rails app in the folder `app`.
+def production_databases(
+    app: Path, env: Environment | None = None, root: str = RAILS_ROOT
+) -> Databases:
+    """Read the databases that the Rails app in the folder `app` opens where it is deployed.
 
-    `env` holds environment variables known to be set in production (None as a value: set, but to
-    something unknown); all others are taken as unset, and `assumed` says where that decided.
-    Never raises for what the file says: what is not certain is in `unreadable`.
+    `env` holds environment variables known to be set there (None as a value: set, but to something
+    unknown); all others are taken as unset, and `assumed` says where that decided. RAILS_ENV names
+    the section, production where it is not set. `root` is where Rails lives in the image. Never
+    raises for what the file says: what is not certain is in `unreadable`.
     """
     if not (app / FILE).exists():
         return Databases(unreadable=(Unreadable(FILE, 0, "", _missing(app)),))
@@ -56,7 +58,8 @@ def production_databases(app: Path, env: Environment | None = None) -> Databases
     if moved:
         return Databases(unreadable=moved)
     try:
-        env = {**(env or {}), "RAILS_ENV": "production"}
+        env = {**(env or {}), ROOT: root}
+        env["RAILS_ENV"] = env.get("RAILS_ENV") or "production"
         return _production(erb_yaml.read(app, FILE, env), env)
     except UnreadableError as error:
         return Databases(unreadable=error.unreadable)
@@ -83,10 +86,10 @@ def _moved(app: Path) -> tuple[Unreadable, ...]:
 
 def _production(document: Document, env: Environment) -> Databases:
     sections = document.mapping(document.root)
-    if "production" not in sections:
-        why = "there is no production section"
-        raise UnreadableError([Unreadable(document.file, 0, "", why)])
-    production = sections["production"]
+    name = env["RAILS_ENV"] or ""
+    if name not in sections:
+        raise UnreadableError([Unreadable(document.file, 0, "", f"there is no {name} section")])
+    production = sections[name]
     reader = _Reader(document, env)
     for name, config in _configurations(document, production, sections.get("shared")).items():
         reader.read(name, *config)
@@ -170,7 +173,7 @@ class _Reader:
             if database is None:
                 at = settings["database"].value if "database" in settings else place.key
                 database = self._setting(settings, "database")
-            path = _below_root(database)
+            path = _below_root(database, self.env[ROOT] or RAILS_ROOT)
             self._assume_unset(without_url, path, settings)
             if self._is_replica(settings):
                 self.replicas[name] = (path, at)
@@ -252,8 +255,8 @@ def _from_url(url: str) -> tuple[str, str]:
     return adapter, unquote(parts.path)
 
 
-def _below_root(database: str) -> str:
-    """Return a SQLite database's file as a path below the Rails root.
+def _below_root(database: str, root: str) -> str:
+    """Return a SQLite database's file as a path below the Rails root, or absolute where it is not.
 
     ActiveRecord::ConnectionAdapters::SQLite3Adapter: `:memory:` and `file:` are not paths, others
     are relative to the Rails root.
@@ -268,9 +271,7 @@ def _below_root(database: str) -> str:
         raise UnknownValueError(
             "there is one file for each tenant; which ones is known only by running it"
         )
-    path = posixpath.normpath(posixpath.join(RAILS_ROOT, database))
-    if not path.startswith(f"{RAILS_ROOT}/"):
-        raise UnknownValueError(f"{path} is outside the Rails root, {RAILS_ROOT} in the image")
+    path = posixpath.normpath(posixpath.join(root, database))
     if database.endswith("/"):
         raise UnknownValueError("this is a folder")
-    return path.removeprefix(f"{RAILS_ROOT}/")
+    return path.removeprefix(f"{root}/")

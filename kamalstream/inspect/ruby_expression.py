@@ -41,6 +41,8 @@ class Known:
 
 
 Environment = Mapping[str, "str | None"]
+#: What Rails.root is, kept beside the variables: no variable has a dot in its name.
+ROOT = "Rails.root"
 
 
 def evaluate(source: str, env: Environment, variables: Mapping[str, Known]) -> Known:
@@ -192,9 +194,9 @@ class _Parser:
         if self.take(r"(?:::)?ENV\.fetch\b"):
             return self._fetch()
         if self.take(r"(?:::)?Rails\.env\b(?![?!])"):
-            return Known("production")
+            return Known(self.env.get("RAILS_ENV") or "production")
         if self.take(r"(?:::)?Rails\.root\b(?![?!])"):
-            return Known(RAILS_ROOT, is_path=True)
+            return Known(self.env.get(ROOT) or RAILS_ROOT, is_path=True)
         if self.take(r"(?:::)?File\.join\b"):
             return _joined_strings(self.arguments())
         local = self.take(r"[a-z_]\w*(?![\w?!(])")
