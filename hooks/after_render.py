@@ -1,6 +1,8 @@
-"""Copier runs this after it has written the files: `after_render.py OPERATION`, in the app.
+"""Copier runs this after it has written the files: `after_render.py OPERATION GIVEN`, in the app.
 
-Only what Copier brings may be imported (see kamalstream/render/hooks.py).
+GIVEN names the answers that Copier was given as data, with commas between them.
+
+Only what Copier brings may be imported (see kamalstream/hooks/__init__.py).
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.hooks import after_render
+from kamalstream.hooks.after_copy import after_copy
+from kamalstream.hooks.of_update import during_update
 
-sys.exit(after_render(Path.cwd(), operation=sys.argv[1], template=TEMPLATE))
+if sys.argv[1] == "copy":
+    sys.exit(after_copy(Path.cwd(), TEMPLATE, sys.argv[2].split(",")))
+sys.exit(during_update(Path.cwd()))

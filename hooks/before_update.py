@@ -1,6 +1,6 @@
 """Copier runs this before an update writes anything.
 
-Only what Copier brings may be imported (see kamalstream/render/hooks.py).
+Only what Copier brings may be imported (see kamalstream/hooks/__init__.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.hooks import before_update
+from kamalstream.hooks.of_update import before_update
 
 sys.exit(before_update(Path.cwd(), TEMPLATE))

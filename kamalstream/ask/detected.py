@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from kamalstream import facts
 from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts
+from kamalstream.inspect.deployment import Deployment
 
 # What Rails' generator and Kamal's `init` write where a value belongs.
 _PLACEHOLDERS = {"192.168.0.1", "app.example.com", "your-user", "your-username", "my-user"}
-_LITESTREAM_YML = "config/litestream.yml"
 
 
 def detected(app: AppFacts) -> dict[str, Any]:
@@ -30,32 +32,88 @@ def detected(app: AppFacts) -> dict[str, Any]:
         found["databases"] = databases
     if app.ruby.version:
         found["ruby_version"] = app.ruby.version
-    if app.deploy:
-        web = app.deploy.hosts.get("web") or next(iter(app.deploy.hosts.values()), ())
+    found.update(_ownership(app), **_volumes(app))
+    main = app.kamal and (app.kamal.main or app.kamal.base)
+    if main:
         found.update(
-            server_ip=web[0] if web else None,
-            domain=app.deploy.proxy_hosts[0] if app.deploy.proxy_hosts else None,
-            ssh_user=app.deploy.ssh_user,
-            arch=app.deploy.builder_arch[0] if len(app.deploy.builder_arch) == 1 else None,
-            registry_username=app.deploy.registry_username,
+            server_ip=main.server,
+            domain=next(iter(main.proxy.hosts), None),
+            ssh_user=main.ssh.user,
+            arch=main.builder.arch[0] if len(main.builder.arch) == 1 else None,
+            registry_username=main.registry.username,
         )
-        if app.deploy.registry_server:
-            found["registry_server"] = app.deploy.registry_server
+        if main.registry.server:
+            found["registry_server"] = main.registry.server
         elif found["registry_username"] not in {None, *_PLACEHOLDERS}:
             # Kamal::Configuration::Registry: no server is Docker Hub.
             found["registry_server"] = "docker.io"
     return {k: v for k, v in found.items() if v is not None and str(v) not in _PLACEHOLDERS}
 
 
+def _ownership(app: AppFacts) -> dict[str, Any]:
+    """Return whose the files are, and what the owner's image has otherwise than ours."""
+    found: dict[str, Any] = {"own_files": list(app.own_files)}
+    if facts.DOCKERFILE in app.own_files and app.image:
+        found["rails_root"] = app.rails_root
+        found["container_user"] = app.image.user
+    return found
+
+
+def _volumes(app: AppFacts) -> dict[str, Any]:
+    """Return which volumes hold the databases, where that is not the one of a fresh app."""
+    main = app.kamal.main if app.kamal else None
+    stock = facts.data_volumes({"app_name": app.app_name})
+    found = data_volumes(app, main, app.databases.sqlite)
+    further = {
+        name: {
+            "databases": _one_name_a_file(databases.sqlite or app.databases.sqlite),
+            "volumes": list(
+                data_volumes(
+                    app,
+                    app.kamal.deployment(name) if app.kamal else None,
+                    databases.sqlite or app.databases.sqlite,
+                )
+            ),
+        }
+        for name, databases in app.further.items()
+    }
+    return {"volumes": [] if found == stock else list(found), "destinations": further}
+
+
+def data_volumes(
+    app: AppFacts, one: Deployment | None, databases: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the volumes that hold the `databases` of a deployment, as Kamal writes them.
+
+    Where one below storage/ is on none yet, the volume that will be added is among them.
+    """
+    volumes: dict[str, None] = {}
+    for path in databases.values():
+        mount = one.mount_of(facts.in_container(path, app.rails_root)) if one else None
+        if mount:
+            volumes[f"{mount.source}:{mount.target}"] = None
+        elif path.startswith("storage/"):
+            volumes[f"{app.app_name}_storage:{app.rails_root}/storage"] = None
+    return tuple(volumes)
+
+
 def refuse_what_cannot_be_asked(app: AppFacts) -> None:
     """Raise BadInput for production databases that do not survive a deploy where they are."""
-    outside = {n: p for n, p in app.databases.sqlite.items() if not p.startswith("storage/")}
+    main = app.kamal.main if app.kamal else None
+    outside = {
+        name: path
+        for name, path in app.databases.sqlite.items()
+        if not path.startswith("storage/")
+        and not (main and main.mount_of(facts.in_container(path, app.rails_root)))
+    }
     if outside:
         listed = ", ".join(f"{path} ({name})" for name, path in outside.items())
+        folder = posixpath.dirname(facts.in_container(next(iter(outside.values())), app.rails_root))
         raise BadInput(
-            f"config/database.yml opens {listed} in production: only storage/ outlives a deploy.\n"
-            "Move such a file below storage/ and write its new path there, then run this again. "
-            "(Or give `databases` in a --data-file.)"
+            f"config/database.yml opens {listed} in production, which is on no volume: it is gone "
+            "with the next deploy.\nMove it below storage/ and write its new path there; or mount "
+            f'its folder under volumes: in config/deploy.yml, as "NAME:{folder}". Then run this '
+            "again."
         )
 
 
@@ -76,7 +134,7 @@ def _one_name_a_file(databases: dict[str, str]) -> dict[str, str]:
 def _backups(app: AppFacts) -> dict[str, Any]:
     """Read where an existing config/litestream.yml replicates to, so far as it stands there."""
     try:
-        loaded = yaml.safe_load((app.path / _LITESTREAM_YML).read_text("utf-8"))
+        loaded = yaml.safe_load((app.path / facts.LITESTREAM).read_text("utf-8"))
         first = loaded["dbs"][0]
         replica = first["replica"] if "replica" in first else first["replicas"][0]
         said = {key: replica[key] for key in ("bucket", "region", "endpoint") if key in replica}
@@ -92,9 +150,12 @@ def _backups(app: AppFacts) -> dict[str, Any]:
 
 def _series(app: AppFacts) -> dict[str, str]:
     """Return the series that backs the app up already: a change would start a new history."""
-    sidecar = app.deploy.accessories.get("litestream", "") if app.deploy else ""
-    image = re.search(r"litestream/litestream:v?(0\.[35])\b", sidecar)
-    return {"litestream_version": image[1]} if image else {}
+    main = app.kamal and (app.kamal.main or app.kamal.base)
+    for sidecar in main.litestreams if main else ():
+        image = re.search(r"litestream/litestream:v?(0\.[35])\b", sidecar.image or "")
+        if image:
+            return {"litestream_version": image[1]}
+    return {}
 
 
 def _provider(endpoint: str, region: str) -> dict[str, str]:

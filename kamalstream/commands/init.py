@@ -15,25 +15,25 @@ from rich.markup import escape
 from rich.text import Text
 
 from kamalstream.ask import data_file
-from kamalstream.ask.answers import Known, changed, earlier, is_asked, settle, unknown
-from kamalstream.ask.detected import detected, refuse_what_cannot_be_asked, unreadable_databases
-from kamalstream.ask.image import still_pinned
+from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
+from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
 from kamalstream.ask.review import review
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.check.surroundings import check_surroundings
 from kamalstream.edit.credentials import NAMES, presence
+from kamalstream.edit.own_files import Adoption
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.destination import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
-from kamalstream.render.show import show
+from kamalstream.render.show import differences, left_to_do, overview
 from kamalstream.render.source import Source, questions, template_source
 from kamalstream.render.with_copier import Asking, RefusedAnswers, render
-from kamalstream.terminal import INTERRUPTED, fold
+from kamalstream.terminal import INTERRUPTED, diff_line, fold, page
 
 _NO_TERMINAL = (
     "there is no terminal to ask on. Give the answers in a file, and say that nothing is asked:\n"
@@ -67,10 +67,10 @@ def run(folder: Path, options: Options, console: Console) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
             planned = _plan(source, folder, Path(scratch), given, quietly, console)
-        show(planned, console)
+        _show(planned, console)
         if options.dry_run or not planned.changes:
-            return 0
-        if talks and not options.yes and not _confirmed():
+            return 1 if planned.by_hand else 0
+        if talks and not options.yes and not _confirmed(planned):
             console.print("Nothing was changed.")
             return 0
         kept = apply(planned, datetime.now())
@@ -83,7 +83,8 @@ def run(folder: Path, options: Options, console: Console) -> int:
     console.print()
     fine = _check(folder, console)
     console.print(_next_steps(folder), soft_wrap=True)
-    return 0 if fine else 1
+    _say_what_is_left(planned, console)
+    return 0 if fine and not planned.by_hand else 1
 
 
 def _plan(
@@ -91,16 +92,12 @@ def _plan(
 ) -> Plan:
     """Find the answers, asking unless `quietly`, and render beside the app with them."""
     with console.status("reading the app"):
-        facts = inspect_app(app)
-        known = _known(facts, given)
-        uncertain = [] if "databases" in given else unreadable_databases(facts)
-        if "databases" not in given:
-            refuse_what_cannot_be_asked(facts)
-        if uncertain and quietly:
-            raise BadInput(_unreadable(uncertain, facts))
-        settle(source, scratch / app.name, known, quietly)
+        facts, before = inspect_app(app), earlier(app)
+        known = known_answers(facts, given, before)
+        uncertain = uncertain_databases(facts, known, quietly)
+        settle(known, quietly)
     _say_what_was_read(facts, known, console)
-    asking = unknown(known, ["databases"] if uncertain else [])
+    asking = unknown(known, uncertain)
     if quietly:
         asking = Asking(known.given, known.offered)
     rendered = scratch / "asked" / app.name
@@ -115,47 +112,40 @@ def _plan(
             rendered = again
         except RefusedAnswers as refused:
             console.print(f"[yellow]{escape(fold(str(refused), console))}[/]", soft_wrap=True)
-    return plan(app, rendered)
-
-
-def _known(facts: AppFacts, given: dict[str, Any]) -> Known:
-    found, before = detected(facts), earlier(facts.path)
-    if not facts.databases.unreadable:
-        before.pop("databases", None)
-    found["image"] = still_pinned(found["image"], before.get("image"))
-    # What is never asked is a fact of the app as it is now.
-    before = {name: value for name, value in before.items() if is_asked(name)}
-    offered = {**found, **before}
-    return Known(given, {name: value for name, value in offered.items() if name not in given})
-
-
-def _unreadable(places: list[str], facts: AppFacts) -> str:
-    read = facts.databases.sqlite or {"primary": "storage/production.sqlite3"}
-    lines = "\n".join(f"  {name}: {path}" for name, path in read.items())
-    return (
-        "which databases production opens cannot be read without running the app:\n"
-        + "\n".join(f"  {place}" for place in places)
-        + f"\nName all of them in the --data-file, for example:\ndatabases:\n{lines}"
-    )
+    last = scratch / "last" / app.name if before else None
+    if last:
+        render(source, last, Asking(before))
+    return plan(Adoption(app, answers, rendered, last, facts.kamal))
 
 
 def _say_what_was_read(facts: AppFacts, known: Known, console: Console) -> None:
-    parts = [f"Rails {facts.rails_version}" if facts.rails_version else "Rails"]
-    if facts.ruby.version:
-        parts.append(f"Ruby {facts.ruby.version} ({facts.ruby.file})")
-    parts.append("databases: " + (", ".join(facts.databases.sqlite) or "not known"))
-    lines = [f"{facts.path.name}  {'; '.join(parts)}"]
-    lines += [f"  not certain  {said}" for said in (*facts.unreadable, *facts.assumed)]
-    lines += [f"  not taken    {name} {problem}" for name, problem in known.dropped.items()]
-    shown = Text(fold("\n".join(lines), console), no_wrap=True)
+    shown = Text(fold("\n".join(what_was_read(facts, known)), console), no_wrap=True)
     shown.highlight_regex(r"(?m)^  not (certain|taken) ", "yellow")
     shown.stylize("bold", 0, len(facts.path.name))
     console.print(shown, soft_wrap=True)
     console.print()
 
 
-def _confirmed() -> bool:
-    return bool(questionary.confirm("Write these changes?", default=True).unsafe_ask())
+def _show(planned: Plan, console: Console) -> None:
+    """Print the diff, then what matters most: the files, and what is left to be done by hand."""
+    page(Text("\n").join(map(diff_line, differences(planned))), console)
+    for line in overview(planned):
+        style = "" if line.startswith(" ") else "bold"
+        console.print(Text(fold(line, console), style), soft_wrap=True)
+    console.print()
+    _say_what_is_left(planned, console)
+
+
+def _say_what_is_left(planned: Plan, console: Console) -> None:
+    for line in left_to_do(planned):
+        style = "" if line.startswith(" ") else "bold yellow"
+        console.print(Text(fold(line, console), style), soft_wrap=True)
+
+
+def _confirmed(planned: Plan) -> bool:
+    """Ask; where something is left to be done by hand, Enter alone means no."""
+    question = questionary.confirm("Write these changes?", default=not planned.by_hand)
+    return bool(question.unsafe_ask())
 
 
 def _check(folder: Path, console: Console) -> bool:

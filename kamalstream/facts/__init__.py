@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ STORAGE = f"{RAILS_ROOT}/storage"
 
 # Files of an app, relative to its Rails root.
 ANSWERS = ".copier-answers.yml"
+#: What `copier copy` was told, until the hook after it has read the app.
+NEW_ANSWERS = ".copier-answers.new.yml"
 APPLICATION_RB = "config/application.rb"
 DATABASE_YML = "config/database.yml"
 PRODUCTION_RB = "config/environments/production.rb"
@@ -44,10 +47,38 @@ RESTORE = "bin/restore"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
 
+#: Secrets that the containers need to reach the bucket; Litestream reads them by these names.
+BUCKET_KEYS = ("LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY")
+
 #: Rendered whole where they are as `rails new` or `kamal init` wrote them, else edited in place.
 OWNABLE = (DOCKERFILE, ENTRYPOINT, DEPLOY, SECRETS, DOCKERIGNORE)
+#: What must not get into the image, for everyone who can pull it.
+NEVER_IN_THE_IMAGE = (
+    "config/master.key",
+    "config/credentials/production.key",
+    SECRETS,
+    ".env",
+    "storage/production.sqlite3",
+    ".git/config",
+)
 #: What the container starts.
 EXECUTABLES = (ENTRYPOINT, BOOT_RESTORE, RESTORE)
+
+
+def litestream_of(destination: str) -> str:
+    """Return the Litestream configuration of a destination that is not the main one."""
+    return f"config/litestream.{destination}.yml"
+
+
+def data_volumes(answers: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the volumes ("SOURCE:TARGET") that hold the databases of the main deployment."""
+    given = answers.get("volumes") or ()
+    return tuple(map(str, given)) or (f"{answers.get('app_name')}_storage:{STORAGE}",)
+
+
+def in_container(path: str, rails_root: str = RAILS_ROOT) -> str:
+    """Return the database `path` (below the Rails root, or absolute) as containers see it."""
+    return posixpath.join(rails_root, path)
 
 
 def backed_up(databases: Mapping[str, str], backup_ephemeral: bool) -> dict[str, str]:

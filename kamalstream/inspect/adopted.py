@@ -13,9 +13,10 @@ import yaml
 
 from kamalstream import facts
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM
+from kamalstream.facts import ANSWERS, LITESTREAM
 from kamalstream.inspect.app import AppFacts, inspect_app
-from kamalstream.inspect.database_yml import Databases, production_databases
+from kamalstream.inspect.database_yml import Databases
+from kamalstream.inspect.deployment import Kamal
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
 
 
@@ -78,10 +79,28 @@ class App:
         """Litestream's release series, "0.5" or "0.3"."""
         return str(self.answers.get("litestream_version", "0.5"))
 
-    @cached_property
-    def deploy(self) -> dict[str, Any] | None:
-        """config/deploy.yml, None where it is missing or is not plain YAML (Kamal allows ERB)."""
-        return load_mapping(self.text(DEPLOY))
+    @property
+    def kamal(self) -> Kamal | None:
+        """How Kamal deploys the app, None where it has no config/deploy.yml."""
+        return self.inspected.kamal
+
+    @property
+    def rails_root(self) -> str:
+        """Where Rails lives in the image, as it was answered."""
+        return str(self.answers.get("rails_root") or facts.RAILS_ROOT)
+
+    def in_container(self, path: str) -> str:
+        """Return the database `path` of the answers as containers see it."""
+        return facts.in_container(path, self.rails_root)
+
+    def is_own(self, file: str) -> bool:
+        """Return whether `file` is its owner's, and edited in place."""
+        return file in (self.answers.get("own_files") or ())
+
+    @property
+    def destinations(self) -> dict[str, dict[str, Any]]:
+        """The answers of every destination but the main one: name → databases and volumes."""
+        return self.answers.get("destinations") or {}
 
     @cached_property
     def litestream(self) -> yaml.Node | None:
@@ -101,13 +120,10 @@ class App:
         paths = [child(entry, "path") for entry in entries.value]
         return [Place(str(p.value), line(p)) for p in paths if isinstance(p, yaml.ScalarNode)]
 
-    @cached_property
+    @property
     def opened(self) -> Databases:
-        """What config/database.yml opens in production, with deploy.yml's clear environment."""
-        env = (self.deploy or {}).get("env")
-        clear = env.get("clear") if isinstance(env, dict) else None
-        known = {str(k): str(v) for k, v in clear.items()} if isinstance(clear, dict) else {}
-        return production_databases(self.root, known)
+        """What config/database.yml opens where the main deployment runs."""
+        return self.inspected.databases
 
     @cached_property
     def inspected(self) -> AppFacts:

@@ -6,14 +6,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamalstream.facts import DOCKERFILE, RAILS_ROOT
 from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.database_yml import Databases, production_databases
-from kamalstream.inspect.deploy_yml import DeployYml, deploy_yml, destinations, secret_names
+from kamalstream.inspect.deployment import Deployment, Kamal, kamal
 from kamalstream.inspect.dockerfile import dockerfile_env
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
+from kamalstream.inspect.image import Image, read_image
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.railties import application, uses_active_storage
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
+from kamalstream.inspect.stock import owned
 from kamalstream.inspect.unreadable import Assumed, Unreadable
 
 SERVICE = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
@@ -30,18 +33,6 @@ _ASSET_BUILDERS = (
 )
 _CONNECTS = re.compile(r"establish_connection\b.*(?:adapter|sqlite)|SQLite3::Database\.new")
 _SOLID = ("solid_queue", "solid_cache", "solid_cable")
-# Files by which other ways to deploy are known.
-_HOSTING = {
-    "fly": ("fly.toml",),
-    "once": ("hooks/pre-backup", "hooks/post-restore"),
-    "hatchbox": ("bin/hatchbox*", "script/hatchbox*", "config/hatchbox*", ".hatchbox*"),
-    "render": ("render.yaml",),
-    "heroku": ("app.json", "heroku.yml"),
-    "railway": ("railway.json", "railway.toml"),
-    "capistrano": ("Capfile",),
-    "dokku": ("DOKKU_SCALE",),
-    "compose": ("docker-compose*.yml", "compose*.yml", "compose*.yaml"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,22 +40,23 @@ class AppFacts:
     """What is known of a Rails app; `unreadable` gathers all that could not be read.
 
     `app_name` is a suggestion that Kamal accepts: the service in use, else from the application's
-    module, else from the folder. `image_gems`, `asset_builders` and `solid` are those of the gems
-    known here that Gemfile.lock holds; `assets` is "propshaft", "sprockets" or None.
-    `active_storage` tells whether the railtie is loaded, `attachments` whether its tables are
-    there too, `storage_service` the service production.rb names. `connects` holds places outside
-    of database.yml where code connects to a database. `dockerfile_env` are the variables that the
-    existing Dockerfile sets. `hosting` names other ways to deploy that have files here.
+    module, else from the folder. `databases` are those of the main deployment, `further` those of
+    each other destination. `image_gems`, `asset_builders` and `solid` are those of the gems known
+    here that Gemfile.lock holds; `assets` is "propshaft", "sprockets" or None. `active_storage`
+    tells whether the railtie is loaded, `attachments` whether its tables are there too,
+    `storage_service` the service production.rb names. `connects` holds places outside of
+    database.yml where code connects to a database. `image` and `dockerfile_env` (the variables of
+    any stage) are those of the Dockerfile that is there. `own_files` are files that are not as
+    Rails or Kamal wrote them.
     """
 
     path: Path
-    is_rails: bool
     rails_version: str | None
-    module: str | None
     app_name: str
     ruby: RubyVersion
     lock: GemfileLock
     databases: Databases
+    further: dict[str, Databases]
     connects: tuple[Unreadable, ...]
     image_gems: tuple[str, ...]
     asset_builders: tuple[str, ...]
@@ -75,12 +67,15 @@ class AppFacts:
     active_storage: bool
     attachments: bool
     storage_service: str | None
-    dockerfile: bool
     dockerfile_env: dict[str, str]
-    deploy: DeployYml | None
-    destinations: tuple[str, ...]
-    secrets: dict[str, tuple[str, ...]]
-    hosting: tuple[str, ...]
+    image: Image | None
+    own_files: tuple[str, ...]
+    kamal: Kamal | None
+
+    @property
+    def rails_root(self) -> str:
+        """Where Rails lives in the image."""
+        return root_of(self.image)
 
     @property
     def bootsnap(self) -> bool:
@@ -93,39 +88,39 @@ class AppFacts:
         return "thruster" in self.lock.gems
 
     @property
-    def litestream_gem(self) -> bool:
-        """Whether the app has a gem that replicates by itself."""
-        return "litestream" in self.lock.gems
-
-    @property
     def unreadable(self) -> tuple[Unreadable, ...]:
         """All that could not be read, in the order of what matters most."""
-        deploy = self.deploy.unreadable if self.deploy else ()
+        deploy = self.kamal.unreadable if self.kamal else ()
         parts = (self.databases, self.lock, self.ruby, self.javascript)
         said = [one for part in parts for one in part.unreadable]
-        return (*said, *self.connects, *deploy)
+        said += [one for databases in self.further.values() for one in databases.unreadable]
+        return tuple(dict.fromkeys((*said, *self.connects, *deploy)))
 
     @property
     def assumed(self) -> tuple[Assumed, ...]:
         """All that was read as if an environment variable were unset."""
-        return self.databases.assumed + (self.deploy.assumed if self.deploy else ())
+        return self.databases.assumed + (self.kamal.assumed if self.kamal else ())
 
 
 def inspect_app(path: Path) -> AppFacts:
     """Read the app in the folder `path` without running its code; never raises for what it says."""
     lock = gemfile_lock(path)
-    deploy = deploy_yml(path)
+    deployed = kamal(path)
+    main = deployed.main if deployed else None
+    image = image_of(path)
     app = application(path)
     gems = lock.gems
     return AppFacts(
         path=path,
-        is_rails=app is not None,
         rails_version=gems.get("rails") or gems.get("railties"),
-        module=app.module if app else None,
-        app_name=_app_name(path, deploy.service if deploy else None, app.module if app else ""),
+        app_name=_app_name(path, deployed, app.module if app else ""),
         ruby=ruby_version(path, lock),
         lock=lock,
-        databases=production_databases(path, deploy.environment if deploy else None),
+        databases=opened_databases(path, main, image),
+        further={
+            str(one.name): opened_databases(path, one, image)
+            for one in (deployed.further if deployed else ())
+        },
         connects=_connects(path),
         image_gems=_present(_IMAGE_GEMS, gems),
         asset_builders=_present(_ASSET_BUILDERS, gems),
@@ -136,24 +131,36 @@ def inspect_app(path: Path) -> AppFacts:
         active_storage=uses_active_storage(path),
         attachments=_attachments(path),
         storage_service=_storage_service(path),
-        dockerfile=(path / "Dockerfile").is_file(),
         dockerfile_env=dockerfile_env(path),
-        deploy=deploy,
-        destinations=destinations(path),
-        secrets=secret_names(path),
-        hosting=tuple(
-            name
-            for name, files in _HOSTING.items()
-            if any(match for file in files for match in path.glob(file))
-        ),
+        image=image,
+        own_files=owned(path),
+        kamal=deployed,
     )
+
+
+def image_of(app: Path) -> Image | None:
+    """Return what the Dockerfile in the folder `app` builds; None without one."""
+    file = app / DOCKERFILE
+    return read_image(file.read_text("utf-8", errors="replace")) if file.is_file() else None
+
+
+def root_of(image: Image | None) -> str:
+    """Return where Rails lives in `image`."""
+    return (image.workdir if image and image.workdir not in (None, "/") else None) or RAILS_ROOT
+
+
+def opened_databases(app: Path, one: Deployment | None, image: Image | None) -> Databases:
+    """Return the databases that the app in the folder `app` opens where `one` deploys it."""
+    return production_databases(app, one.environment if one else None, root_of(image))
 
 
 def _present(names: tuple[str, ...], gems: dict[str, str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in gems)
 
 
-def _app_name(path: Path, service: str | None, module: str) -> str:
+def _app_name(path: Path, deployed: Kamal | None, module: str) -> str:
+    main = deployed and (deployed.main or deployed.base)
+    service = main.service if main else None
     if service and SERVICE.fullmatch(service):
         return service
     # ActiveSupport::Inflector#underscore

@@ -11,10 +11,13 @@ import yaml
 from kamalstream.errors import BadInput
 
 
-def render(answers: str, source: str, folder: Path, here: Path | None = None) -> None:
+def render(
+    answers: str, source: str, folder: Path, here: Path | None = None, version: str | None = None
+) -> None:
     """Render the release that the answers file with the text `answers` names into `folder`.
 
-    `source` is the template's address; one that is relative starts from `here`. Copier runs as a
+    `source` is the template's address; one that is relative starts from `here`. `version` takes the
+    place of the release that the answers name. Copier runs as a
     process of its own, without hooks. Raises BadInput with its last words where it fails.
     """
     loaded = yaml.safe_load(answers)
@@ -22,8 +25,8 @@ def render(answers: str, source: str, folder: Path, here: Path | None = None) ->
     given = {name: value for name, value in loaded.items() if not name.startswith("_")}
     data.write_text(yaml.safe_dump(given), "utf-8")
     options = ("--skip-tasks", "--defaults", "--overwrite", "--quiet", f"--data-file={data}")
-    version = f"--vcs-ref={loaded['_commit']}"
-    copier(["copy", *options, version, source, str(folder)], here or folder.parent)
+    release = f"--vcs-ref={version or loaded['_commit']}"
+    copier(["copy", *options, release, source, str(folder)], here or folder.parent)
 
 
 def copier(arguments: list[str], folder: Path) -> str:

@@ -69,7 +69,7 @@ def keep_dropped(app: Path, template: Path) -> tuple[list[str], list[str]]:
     deleted = names(app, "ls-files", "--deleted", "-z", "--", ".")
     if not deleted:
         return [], []
-    with _rendered_last_time(app, template) as before:
+    with rendered_last_time(app, template) as before:
         kept = [file for file in deleted if not _as_rendered(app, file, before)]
     if kept:
         git(app, "checkout", "-q", "--", *kept)
@@ -86,8 +86,11 @@ def _as_rendered(app: Path, file: str, before: Path | None) -> bool:
 
 
 @contextmanager
-def _rendered_last_time(app: Path, template: Path) -> Iterator[Path | None]:
-    """Yield a folder with what the app's last release rendered, None where it cannot be had."""
+def rendered_last_time(app: Path, template: Path) -> Iterator[Path | None]:
+    """Yield a folder with what the release that `app` comes from rendered; None without it.
+
+    `template` is Copier's clone of the template.
+    """
     with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
         folder: Path | None = Path(scratch) / app.resolve().name
         assert folder
@@ -124,7 +127,7 @@ def move_file(app: Path, template: Path, old: str, new: str) -> None:
     if committed(app, new) is not None or not target.is_file():
         return
     theirs = committed(app, old)
-    with _rendered_last_time(app, template) as before:
+    with rendered_last_time(app, template) as before:
         if before is None or not (before / old).is_file():
             return
         if theirs is None:
@@ -145,7 +148,7 @@ def merge_unseen(app: Path, template: Path, files: list[str]) -> None:
     unseen = _ignored_everywhere(files)
     if not unseen:
         return
-    with _rendered_last_time(app, template) as before:
+    with rendered_last_time(app, template) as before:
         for file in unseen:
             if before is None or not (before / file).is_file() or not (app / file).is_file():
                 continue

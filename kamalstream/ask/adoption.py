@@ -1,0 +1,73 @@
+"""What an adoption starts from, whichever door it comes through: the app, and what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kamalstream.ask.answers import Known, is_asked
+from kamalstream.ask.detected import (
+    detected,
+    refuse_what_cannot_be_asked,
+    unreadable_databases,
+)
+from kamalstream.ask.image import still_pinned
+from kamalstream.errors import BadInput
+from kamalstream.facts import DEPLOY
+from kamalstream.inspect.app import AppFacts
+
+_SAID_BY_DEPLOY_YML = {
+    *("app_name", "server_ip", "domain", "ssh_user", "arch"),
+    *("registry_server", "registry_username"),
+}
+
+
+def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str, Any]) -> Known:
+    """Return what is known of the answers: those `given`, else the `before`, else what was read.
+
+    What is never asked is a fact of the app as it is now; only whose the files are was settled the
+    first time. What the owner's own config/deploy.yml says is true whatever was answered before.
+    Raises BadInput for databases that cannot be kept where they are.
+    """
+    if "databases" not in given:
+        refuse_what_cannot_be_asked(facts)
+    found, earlier = detected(facts), dict(before)
+    if not facts.databases.unreadable:
+        earlier.pop("databases", None)
+    found["image"] = still_pinned(found["image"], before.get("image"))
+    settled = {"own_files"} if isinstance(before.get("own_files"), list) else set()
+    earlier = {k: v for k, v in earlier.items() if is_asked(k) or k in settled}
+    if DEPLOY in ({**found, **earlier}.get("own_files") or ()):
+        said = _SAID_BY_DEPLOY_YML & found.keys()
+        earlier = {k: v for k, v in earlier.items() if k not in said}
+    offered = {**found, **earlier}
+    return Known(dict(given), {k: v for k, v in offered.items() if k not in given})
+
+
+def uncertain_databases(facts: AppFacts, known: Known, quietly: bool) -> list[str]:
+    """Return ["databases"] where they have to be asked for; raise BadInput if nobody will be."""
+    places = [] if "databases" in known.given else unreadable_databases(facts)
+    if places and quietly:
+        read = facts.databases.sqlite or {"primary": "storage/production.sqlite3"}
+        lines = "\n".join(f"  {name}: {path}" for name, path in read.items())
+        raise BadInput(
+            "which databases production opens cannot be read without running the app:\n"
+            + "\n".join(f"  {place}" for place in places)
+            + f"\nName all of them in the --data-file, for example:\ndatabases:\n{lines}"
+        )
+    return ["databases"] if places else []
+
+
+def what_was_read(facts: AppFacts, known: Known) -> list[str]:
+    """Return a line about the app, and one for each thing that is not certain or was not taken."""
+    parts = [f"Rails {facts.rails_version}" if facts.rails_version else "Rails"]
+    if facts.ruby.version:
+        parts.append(f"Ruby {facts.ruby.version} ({facts.ruby.file})")
+    parts.append("databases: " + (", ".join(facts.databases.sqlite) or "not known"))
+    further = [one.name for one in facts.kamal.deployments if one.name] if facts.kamal else []
+    if further:
+        parts.append(f"destinations: {', '.join(map(str, further))}")
+    lines = [f"{facts.path.name}  {'; '.join(parts)}"]
+    lines += [f"  not certain  {said}" for said in (*facts.unreadable, *facts.assumed)]
+    lines += [f"  not taken    {name} {problem}" for name, problem in known.dropped.items()]
+    return lines

@@ -1,0 +1,325 @@
+"""Puts what backups need into an owner's config/deploy.yml and its destinations, and nothing else.
+
+The lines are those of the config/deploy.yml that the template renders. Which of them are missing is
+asked of Kamal's own view, a destination laid over the base; where one cannot be put in with
+certainty, the file stays as it is and all of its lines are handed back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kamalstream import facts
+from kamalstream.edit.edited import ByHand, Edited, UnsureError
+from kamalstream.edit.yaml_text import Path, YamlText
+from kamalstream.inspect.kamal_files import merged
+
+SIDECAR: Path = ("accessories", "litestream")
+CONFIG_VARIABLE = "LITESTREAM_CONFIG"
+_ENV_PARTS = {"clear", "secret", "tags"}
+_PLACES = ("host", "hosts", "role", "roles", "tag", "tags")
+# Of the sidecar that its owner has already: what has to be as it is rendered.
+_SCALARS: tuple[Path, ...] = (("image",), ("cmd",), ("options", "user"))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Lines for the entry at `path`, from column 0, and how they are put in."""
+
+    path: Path
+    lines: tuple[str, ...]
+    put: Callable[[YamlText], YamlText]
+
+    @property
+    def written(self) -> str:
+        """The lines below the keys that lead to them, as they stand in a file."""
+        *parents, _ = self.path
+        return "\n".join(
+            [
+                *("  " * depth + f"{key}:" for depth, key in enumerate(parents)),
+                *("  " * len(parents) + line for line in self.lines),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the accessory finds its server: the key (`roles` or `host`) and its value."""
+
+    key: str
+    value: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The entry, from column 0."""
+        if self.key == "roles":
+            return ("roles:", f"  - {self.value}")
+        return (f'{self.key}: "{self.value}"',)
+
+
+def edit_base(
+    text: str, ours: str, last: str | None, placement: Placement | None, volumes: Sequence[str]
+) -> Edited:
+    """Return config/deploy.yml with the `volumes`, the accessory, the bucket's keys and aliases.
+
+    `ours` is the file as the template renders it now, `last` as it did the last time: what `last`
+    had and `text` has no more, its owner took out. `placement` is None where every destination says
+    by itself where the accessory runs. `volumes` are those that hold the databases.
+    """
+    rendered, before = YamlText(ours), YamlText(last) if last is not None else None
+    return _edited(
+        facts.DEPLOY, text, lambda mine: _base(mine, rendered, before, placement, volumes)
+    )
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What is needed of one destination.
+
+    `config` names its Litestream configuration where it has one of its own, `volumes` hold its
+    databases, `hosts` are its servers, `shares` tells whether the accessory of another deployment
+    has the same name on the same server.
+    """
+
+    name: str
+    file: str
+    config: str | None
+    volumes: tuple[str, ...]
+    hosts: tuple[str, ...]
+    service: str
+    shares: bool
+
+
+def edit_destination(
+    text: str, base: Mapping[str, Any], ours: str, placement: Placement | None, needs: Destination
+) -> Edited:
+    """Return the destination's file `text` with what `base`, edited already, does not give it.
+
+    `base` is the mapping of config/deploy.yml, `ours` the file that the template renders.
+    """
+    image = str(YamlText(ours).value((*SIDECAR, "image")))
+    return _edited(needs.file, text, lambda mine: _destination(mine, base, image, placement, needs))
+
+
+def _edited(file: str, text: str, pieces: Callable[[YamlText], Iterator[Piece]]) -> Edited:
+    """Put all pieces in, or none."""
+    try:
+        mine = YamlText(text)
+    except UnsureError as unsure:
+        empty = YamlText("service: x\n")
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(empty)))))
+    wanted: list[Piece] = []
+    try:
+        edited = mine
+        # Each is asked for on what the ones before it have made.
+        while piece := next(pieces(edited), None):
+            if any(piece.written == one.written for one in wanted):
+                raise UnsureError(f"{'.'.join(piece.path)} is not read as it is written")
+            wanted.append(piece)
+            edited = piece.put(edited)
+    except UnsureError as unsure:
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(mine)))))
+    return Edited(edited.text)
+
+
+def _by_hand(file: str, unsure: UnsureError, pieces: list[Piece]) -> Iterator[ByHand]:
+    for piece in pieces:
+        yield ByHand(file, unsure.line, unsure.why, piece.written)
+
+
+def _base(
+    mine: YamlText,
+    ours: YamlText,
+    last: YamlText | None,
+    placement: Placement | None,
+    volumes: Sequence[str],
+) -> Iterator[Piece]:
+    yield from _keys(mine, ("env",), ours, last)
+    mounted = {_target(volume) for volume in _list(mine.value(("volumes",)))}
+    missing = [volume for volume in volumes if _target(volume) not in mounted]
+    if missing and not _taken_out(last, ("volumes",)):
+        yield _items(("volumes",), missing)
+    if not mine.has(("deploy_timeout",)) and not _taken_out(last, ("deploy_timeout",)):
+        yield _entry(("deploy_timeout",), ours.block(("deploy_timeout",)))
+    if mine.has(SIDECAR):
+        yield from _sidecar(mine, ours, last, volumes)
+    elif not _taken_out(last, SIDECAR):
+        yield _entry(SIDECAR, _placed(ours.block(SIDECAR), placement))
+    for name in ("backups", "backup-now"):
+        path = ("aliases", name)
+        if ours.has(path) and not mine.has(path) and not _taken_out(last, path):
+            yield _entry(path, ours.block(path))
+        elif ours.has(path) and last and last.has(path):
+            yield from _moved(mine, path, ours, last)
+
+
+def _keys(
+    mine: YamlText, env: Path, ours: YamlText, last: YamlText | None = None
+) -> Iterator[Piece]:
+    """Ask for the bucket's keys in the list of secrets of the mapping `env`."""
+    section = mine.value(env)
+    if isinstance(section, dict) and section and not _ENV_PARTS & set(section):
+        # Kamal takes a mapping with neither clear nor secret for clear values.
+        yield Piece((*env, "clear"), ("clear:",), lambda text: text.indent_under(env, "clear"))
+    path = (*env, "secret")
+    have = {str(name).split(":")[0] for name in _list(mine.value(path))}
+    had = _list(last.value(path)) if last else []
+    names = [n for n in facts.BUCKET_KEYS if n not in have and n not in had]
+    if names:
+        yield _items(path, names)
+
+
+def _sidecar(
+    mine: YamlText, ours: YamlText, last: YamlText | None, volumes: Sequence[str]
+) -> Iterator[Piece]:
+    """Complete an accessory that is there already."""
+    for key in _SCALARS:
+        path = (*SIDECAR, *key)
+        if not mine.has(path):
+            if not _taken_out(last, path):
+                yield _entry(path, ours.block(path))
+        elif last is None and key == ("image",) and mine.value(path) != ours.value(path):
+            # Of another release it would not read the config/litestream.yml that is rendered.
+            yield _value(path, ours.value(path))
+        elif last:
+            yield from _moved(mine, path, ours, last)
+    files = (*SIDECAR, "files")
+    mapped = [_remote(one) for one in _list(mine.value(files))]
+    if "/etc/litestream.yml" not in mapped and not _taken_out(last, files):
+        yield _items(files, _list(ours.value(files)))
+    path = (*SIDECAR, "volumes")
+    mounted = {_target(volume) for volume in _list(mine.value(path))}
+    missing = [volume for volume in volumes if _target(volume) not in mounted]
+    if missing and not _taken_out(last, path):
+        yield _items(path, missing)
+    yield from _keys(mine, (*SIDECAR, "env"), ours, last)
+
+
+def _destination(
+    mine: YamlText,
+    base: Mapping[str, Any],
+    image: str,
+    placement: Placement | None,
+    needs: Destination,
+) -> Iterator[Piece]:
+    whole = merged(base, mine.data)
+    if mine.has(("env", "secret")):
+        # A list takes the place of the base's.
+        yield from _keys(mine, ("env",), mine)
+    sidecar = whole.get("accessories") or {}
+    sidecar = sidecar.get(SIDECAR[-1]) or {} if isinstance(sidecar, dict) else {}
+    if mine.has((*SIDECAR, "env", "secret")):
+        yield from _keys(mine, (*SIDECAR, "env"), mine)
+    own_image = (*SIDECAR, "image")
+    if mine.has(own_image) and mine.value(own_image) != image:
+        yield _value(own_image, image)
+    if needs.config:
+        path: Path = ("env", "clear", CONFIG_VARIABLE)
+        if not mine.has(path):
+            section = mine.value(("env",))
+            if isinstance(section, dict) and section and not _ENV_PARTS & set(section):
+                yield Piece(
+                    ("env", "clear"), ("clear:",), lambda text: text.indent_under(("env",), "clear")
+                )
+            comment = "# Backups of this destination have a path of their own."
+            yield _entry(path, [comment, f"{CONFIG_VARIABLE}: {needs.config}"])
+        files = (*SIDECAR, "files")
+        wanted = f"{needs.config}:/etc/litestream.yml"
+        if not any(str(one).startswith(wanted) for one in _list(mine.value(files))):
+            yield _items(files, [wanted])
+    mounted = {tuple(str(volume).split(":")[:2]) for volume in _list(sidecar.get("volumes"))}
+    if any(tuple(volume.split(":")[:2]) not in mounted for volume in needs.volumes):
+        path = (*SIDECAR, "volumes")
+        here = {tuple(str(volume).split(":")[:2]) for volume in _list(mine.value(path))}
+        missing = [v for v in needs.volumes if tuple(v.split(":")[:2]) not in here]
+        if missing:
+            yield _items(path, missing)
+    if needs.shares and "service" not in sidecar:
+        name = f"{needs.service}-litestream-{needs.name}"
+        comment = "# Another deployment has an accessory of the same name on this server."
+        yield _entry((*SIDECAR, "service"), [comment, f"service: {name}"])
+    yield from _place(sidecar, placement, needs)
+
+
+def _place(
+    sidecar: Mapping[str, Any], placement: Placement | None, needs: Destination
+) -> Iterator[Piece]:
+    """Have the accessory run where this destination's app runs."""
+    said = [key for key in _PLACES if key in sidecar]
+    server = needs.hosts[0] if needs.hosts else None
+    if not said and placement:
+        yield _entry((*SIDECAR, placement.key), placement.lines)
+    elif not said and server:
+        yield _entry((*SIDECAR, "host"), Placement("host", server).lines)
+    elif said == ["host"] and server and sidecar["host"] not in needs.hosts:
+        yield _entry_or_value((*SIDECAR, "host"), server)
+    elif said == ["hosts"] and server and not set(_list(sidecar["hosts"])) & set(needs.hosts):
+        yield _items((*SIDECAR, "hosts"), [server])
+
+
+def _moved(mine: YamlText, path: Path, ours: YamlText, last: YamlText) -> Iterator[Piece]:
+    """Ask for a line of ours to be brought up to date where its owner has left it as it was."""
+    new, old = ours.value(path), last.value(path)
+    if new is not None and new != old and mine.value(path) == old:
+        yield _value(path, new)
+
+
+def _taken_out(last: YamlText | None, path: Path) -> bool:
+    return last is not None and last.has(path)
+
+
+def _entry(path: Path, block: Sequence[str]) -> Piece:
+    return Piece(path, tuple(block), lambda text: text.add(path, list(block)))
+
+
+def _value(path: Path, value: Any) -> Piece:
+    return Piece(path, (f"{path[-1]}: {value}",), lambda text: text.set(path, value))
+
+
+def _entry_or_value(path: Path, value: str) -> Piece:
+    line = f'{path[-1]}: "{value}"'
+
+    def put(text: YamlText) -> YamlText:
+        return text.set(path, value) if text.has(path) else text.add(path, [line])
+
+    return Piece(path, (line,), put)
+
+
+def _items(path: Path, items: Sequence[Any]) -> Piece:
+    lines = (f"{path[-1]}:", *(f"  - {item}" for item in items))
+    return Piece(path, lines, lambda text: text.append(path, list(items)))
+
+
+def _placed(block: list[str], placement: Placement | None) -> list[str]:
+    """Return the accessory's block with `placement` in the place of the one it is rendered with."""
+    sidecar = YamlText("\n".join(block) + "\n")
+    name = SIDECAR[-1]
+    for key in _PLACES:
+        if sidecar.has((name, key)):
+            if placement and key == placement.key == "roles":
+                lines = sidecar.text.splitlines()
+                at = sidecar.line((name, key))
+                lines[at] = re.sub(r"- .*", f"- {placement.value}", lines[at])
+                return lines
+            sidecar = sidecar.remove((name, key))
+    if placement:
+        sidecar = sidecar.add((name, placement.key), list(placement.lines))
+    return sidecar.text.splitlines()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _target(volume: Any) -> str:
+    parts = str(volume).split(":")
+    return parts[1].rstrip("/") if len(parts) > 1 else ""
+
+
+def _remote(file: Any) -> str:
+    if isinstance(file, dict):
+        return str(file.get("remote"))
+    return str(file).split(":")[1] if ":" in str(file) else ""

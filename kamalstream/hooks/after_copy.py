@@ -1,0 +1,123 @@
+"""`copier copy` in an app: ends where `kamalstream init --defaults` ends.
+
+Copier itself has only written down what it was told (NEW_ANSWERS). The app is read here, and the
+template rendered with both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kamalstream.ask.adoption import known_answers, what_was_read
+from kamalstream.ask.answers import earlier, settle
+from kamalstream.ask.validators import defaults
+from kamalstream.edit.own_files import Adoption
+from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS, NEW_ANSWERS
+from kamalstream.hooks import report
+from kamalstream.inspect.app import inspect_app
+from kamalstream.inspect.destination import refusal
+from kamalstream.render.apply import apply
+from kamalstream.render.plan import Plan, plan
+from kamalstream.render.show import left_to_do, overview
+from kamalstream.render.source import Source
+from kamalstream.render.with_copier import Asking, render
+
+_NEXT = """
+What comes next:
+  1. bin/rails credentials:edit    add your bucket's keys:
+
+       litestream:
+         access_key_id: ...
+         secret_access_key: ...
+
+  2. git add --all && git commit   (Kamal builds from the last commit)
+  3. kamal setup
+
+docs/DEPLOYMENT.md has the rest: first deploy, every day, restore."""
+
+
+def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
+    """Adopt the app in the folder `app`; return the exit code for Copier.
+
+    `template` is the folder that Copier renders from, `given` names the answers that it was given
+    as data. Where the app is refused nothing is left behind.
+    """
+    new = app / NEW_ANSWERS
+    try:
+        told = new.read_text("utf-8")
+        new.unlink()
+        problem = refusal(app)
+        if problem:
+            raise BadInput(problem)
+        _adopt(app, template, told, given)
+    except BadInput as error:
+        print(f"\nkamalstream: {error}\nNothing was changed.")
+        return 1
+    return 0
+
+
+def _adopt(app: Path, template: Path, told: str, given: Collection[str]) -> None:
+    answers: dict[str, Any] = yaml.safe_load(told)
+    before = earlier(app)
+    facts = inspect_app(app)
+    known = known_answers(facts, _chosen(answers, given, before), before)
+    settle(known, quietly=True)
+    print("\nkamalstream")
+    for line in what_was_read(facts, known):
+        print(f"  {line}")
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+        source = Source(str(template), "HEAD" if (template / ".git").exists() else None)
+        rendered, last = Path(scratch, "now", app.name), Path(scratch, "last", app.name)
+        settled = render(source, rendered, Asking(known.given, known.offered))
+        _name_source(rendered / ANSWERS, told)
+        if before:
+            render(source, last, Asking(before))
+        planned = plan(Adoption(app, settled, rendered, last if before else None, facts.kamal))
+    kept = apply(planned, datetime.now())
+    _say(planned, kept, app)
+
+
+def _chosen(
+    answers: dict[str, Any], given: Collection[str], before: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the answers that somebody chose: given as data, or typed at a prompt."""
+    data = {name: answers[name] for name in given if name in answers}
+    by_itself = {**defaults(data), **before}
+    return {
+        name: value
+        for name, value in answers.items()
+        if not name.startswith("_") and (name in data or value != by_itself.get(name))
+    }
+
+
+def _name_source(file: Path, told: str) -> None:
+    """Have the answers file name the template as Copier was told, not its clone."""
+    metadata = ("_commit:", "_src_path:")
+    kept = [one for one in file.read_text("utf-8").splitlines() if not one.startswith(metadata)]
+    named = [line for line in told.splitlines() if line.startswith(metadata)]
+    at = next((n for n, line in enumerate(kept) if not line.startswith("#")), len(kept))
+    file.write_text("\n".join([*kept[:at], *named, *kept[at:]]) + "\n", "utf-8")
+
+
+def _say(planned: Plan, kept: Path | None, app: Path) -> None:
+    print()
+    for line in overview(planned):
+        print(f"  {line}")
+    if kept:
+        print(f"  What was replaced is kept in {kept.relative_to(app)}.")
+    print()
+    fine = report(app)
+    print(_NEXT)
+    left = list(left_to_do(planned))
+    if not fine:
+        print("\nMend the errors above before you deploy.")
+    if left:
+        print()
+        print("\n".join(left).rstrip())

@@ -1,0 +1,38 @@
+"""Which files the template renders into an app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from kamalstream.facts import ANSWERS, NEW_ANSWERS, litestream_of
+
+
+def rendered_files(template: Path, app: Path) -> list[str]:
+    """Return the names, below the Rails root, of what the folder `template` renders into `app`.
+
+    Destinations have a file each: their names are read from the app's answers.
+    """
+    source = template / "template"
+    names = set()
+    for path in source.rglob("*"):
+        name = str(path.relative_to(source)).removesuffix(".jinja")
+        if not path.is_file() or name == NEW_ANSWERS:
+            continue
+        if "_copier_conf" in name:
+            names.add(ANSWERS)
+        elif "{%" in name:
+            names |= {litestream_of(destination) for destination in _destinations(app)}
+        else:
+            names.add(name)
+    return sorted(names)
+
+
+def _destinations(app: Path) -> list[str]:
+    try:
+        answers = yaml.safe_load((app / ANSWERS).read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    found = answers.get("destinations") if isinstance(answers, dict) else None
+    return [str(name) for name in found] if isinstance(found, dict) else []
