@@ -16,8 +16,7 @@ from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.deployment import Deployment
 
-# What Rails' generator and Kamal's `init` write where a value belongs.
-_PLACEHOLDERS = {"192.168.0.1", "app.example.com", "your-user", "your-username", "my-user"}
+_PLACEHOLDERS = {one for ones in facts.PLACEHOLDERS.values() for one in ones}
 
 
 def detected(app: AppFacts) -> dict[str, Any]:
@@ -52,8 +51,13 @@ def detected(app: AppFacts) -> dict[str, Any]:
 
 def _ownership(app: AppFacts) -> dict[str, Any]:
     """Return whose the files are, and what the owner's image has otherwise than ours."""
-    found: dict[str, Any] = {"own_files": list(app.own_files)}
-    if facts.DOCKERFILE in app.own_files and app.image:
+    own = set(app.own_files)
+    main = app.kamal and (app.kamal.main or app.kamal.base)
+    if main and main.builder.dockerfile not in (None, facts.DOCKERFILE):
+        # What is built is another file, so the template has no say in the image.
+        own.add(facts.DOCKERFILE)
+    found: dict[str, Any] = {"own_files": [file for file in facts.OWNABLE if file in own]}
+    if facts.DOCKERFILE in own and app.image:
         found["rails_root"] = app.rails_root
         found["container_user"] = app.image.user
     return found
@@ -90,7 +94,7 @@ def data_volumes(
     volumes: dict[str, None] = {}
     for path in databases.values():
         mount = one.mount_of(facts.in_container(path, app.rails_root)) if one else None
-        if mount:
+        if mount and mount.source:
             volumes[f"{mount.source}:{mount.target}"] = None
         elif path.startswith("storage/"):
             volumes[f"{app.app_name}_storage:{app.rails_root}/storage"] = None

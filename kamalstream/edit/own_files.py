@@ -15,8 +15,8 @@ from kamalstream.edit.edited import Edited, UnsureError
 from kamalstream.edit.yaml_text import YamlText
 from kamalstream.errors import BadInput
 from kamalstream.inspect.deployment import Deployment, Kamal
-from kamalstream.inspect.dockerfile import read_image
 from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image import read_image
 
 _CALL = re.compile(r"^/\S+/bin/boot-restore .*$", re.MULTILINE)
 _COPY = re.compile(r"^COPY --from=\S*litestream/litestream:.*$", re.MULTILINE)
@@ -116,35 +116,44 @@ def read_text(app: Path, file: str) -> str | None:
 
 def _image(adoption: Adoption) -> Iterator[FileEdit]:
     """Edit the Dockerfile, the script it starts with, and .dockerignore."""
-    own = adoption.text(facts.DOCKERFILE) if adoption.is_own(facts.DOCKERFILE) else None
-    image = read_image(own if own is not None else adoption.ours(facts.DOCKERFILE))
+    main = adoption.kamal and (adoption.kamal.main or adoption.kamal.base)
+    file = (main.builder.dockerfile if main else None) or facts.DOCKERFILE
+    target = main.builder.target if main else None
+    own = adoption.text(file) if adoption.is_own(facts.DOCKERFILE) else None
+    image = read_image(adoption.ours(facts.DOCKERFILE) if own is None else own, target)
+    program = f"{adoption.rails_root}/{facts.BOOT_RESTORE}"
     if own is not None:
         last = adoption.was(facts.DOCKERFILE)
         edited = dockerfile.edit(
             own,
-            copy_line=_line(_COPY, adoption.ours(facts.DOCKERFILE)) or "",
-            last_copy_line=_line(_COPY, last) if last is not None else None,
-            targets=tuple(volume.split(":")[1] for volume in adoption.volumes),
-            context_has=adoption.in_context,
-            boot_restore=f"{adoption.rails_root}/{facts.BOOT_RESTORE}",
+            _line(_COPY, adoption.ours(facts.DOCKERFILE)) or "",
+            _line(_COPY, last) if last is not None else None,
+            _targets(adoption.volumes),
+            adoption.in_context,
+            program,
+            last_targets=() if last is None else _targets(adoption.volumes),
+            last_boot_restore=None if last is None else program,
+            file=file,
+            target=target,
         )
-        yield FileEdit(facts.DOCKERFILE, own, edited)
+        yield FileEdit(file, own, edited)
     script = entrypoint.entrypoint_script(image, lambda path: (adoption.app / path).is_file())
     text = adoption.text(script) if script else None
     if script and text is not None and (script != facts.ENTRYPOINT or adoption.is_own(script)):
         last = adoption.was(facts.ENTRYPOINT)
-        edited = entrypoint.edit(
-            script,
-            text,
-            call=f'{adoption.rails_root}/{facts.BOOT_RESTORE} "$@" || exit 1',
-            last_call=_line(_CALL, last) if last is not None else None,
-        )
+        call = f'{program} "$@" || exit 1'
+        edited = entrypoint.edit(script, text, call, _line(_CALL, last) if last else None)
         yield FileEdit(script, text, edited)
     if adoption.is_own(facts.DOCKERIGNORE):
         ignored = adoption.text(facts.DOCKERIGNORE) or ""
         needed = (facts.BOOT_RESTORE, facts.RESTORE, *litestream_files(adoption.answers))
-        edited = dockerignore.edit(ignored, never=facts.NEVER_IN_THE_IMAGE, needed=needed)
+        ours = adoption.ours(facts.DOCKERIGNORE)
+        edited = dockerignore.edit(ignored, facts.NEVER_IN_THE_IMAGE, needed, ours)
         yield FileEdit(facts.DOCKERIGNORE, ignored, edited)
+
+
+def _targets(volumes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(volume.split(":")[1] for volume in volumes)
 
 
 def litestream_files(answers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -159,14 +168,13 @@ def _deployments(adoption: Adoption) -> Iterator[FileEdit]:
     named = [one for one in (kamal.deployments if kamal else ()) if one.name]
     texts = {one.file: adoption.text(one.file) or "" for one in named}
     placed_apart = any(_sidecar_is_placed(text) for text in texts.values())
-    role = kamal.main.primary_role if kamal and kamal.main else "web"
-    by_role = Placement("roles", role)
+    by_role = Placement("roles", kamal.base.primary_role_name if kamal else "web")
     if adoption.is_own(facts.DEPLOY):
         text = adoption.text(facts.DEPLOY) or ""
         server = kamal.main.server if kamal and kamal.main and not kamal.main.name else None
         by_host = Placement("host", server) if server else None
         edited = deploy_yml.edit_base(
-            text,
+            deploy_yml.filled_in(text, adoption.answers),
             ours,
             adoption.was(facts.DEPLOY),
             by_host if placed_apart else by_role,

@@ -47,6 +47,13 @@ RESTORE = "bin/restore"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
 
+#: Answer → what generators and recipes write where it belongs.
+PLACEHOLDERS = {
+    "server_ip": ("192.168.0.1", "YOUR_SERVER_IP"),
+    "domain": ("app.example.com",),
+    "registry_username": ("your-user", "your-username", "my-user"),
+}
+
 #: Secrets that the containers need to reach the bucket; Litestream reads them by these names.
 BUCKET_KEYS = ("LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY")
 

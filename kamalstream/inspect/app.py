@@ -107,7 +107,7 @@ def inspect_app(path: Path) -> AppFacts:
     lock = gemfile_lock(path)
     deployed = kamal(path)
     main = deployed.main if deployed else None
-    image = image_of(path)
+    image = image_of(path, main or (deployed.base if deployed else None))
     app = application(path)
     gems = lock.gems
     return AppFacts(
@@ -138,10 +138,13 @@ def inspect_app(path: Path) -> AppFacts:
     )
 
 
-def image_of(app: Path) -> Image | None:
-    """Return what the Dockerfile in the folder `app` builds; None without one."""
-    file = app / DOCKERFILE
-    return read_image(file.read_text("utf-8", errors="replace")) if file.is_file() else None
+def image_of(app: Path, one: Deployment | None) -> Image | None:
+    """Return what the Dockerfile of `one` in the folder `app` builds; None without one."""
+    file = app / ((one.builder.dockerfile if one else None) or DOCKERFILE)
+    if not file.is_file():
+        return None
+    target = one.builder.target if one else None
+    return read_image(file.read_text("utf-8", errors="replace"), target)
 
 
 def root_of(image: Image | None) -> str:

@@ -65,7 +65,9 @@ def plan(adoption: Adoption) -> Plan:
     merged with what its owner has made of it since. Raises BadInput for a file of the app that
     cannot be read.
     """
-    app, changes, by_hand = adoption.app, [], []
+    app = adoption.app
+    changes: list[Change] = []
+    by_hand: list[ByHand] = []
     edited = {one.file: one for one in edits(adoption)}
     for path in sorted(p for p in adoption.rendered.rglob("*") if p.is_file()):
         file = path.relative_to(adoption.rendered).as_posix()
