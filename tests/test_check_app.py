@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kamalstream.check import check_files
-from kamalstream.check.dockerignore import excluded
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.dockerignore import excluded
 
 from .fixtures_template import render
 

@@ -15,8 +15,8 @@ import yaml
 from pytest_copie.plugin import Copie, Result
 
 from kamalstream import programs
-from kamalstream.check.dockerignore import excluded
 from kamalstream.facts import DEFAULT_DATABASES, PROVIDERS, VERSIONS
+from kamalstream.inspect.dockerignore import excluded
 
 from .conftest import requires
 from .fixtures_template import ANSWERS, commit, git, make_app, render

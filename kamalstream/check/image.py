@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterator
 
-from kamalstream.check.dockerignore import excluded
 from kamalstream.check.finding import Finding
 from kamalstream.facts import DOCKERFILE, EXECUTABLES, PRODUCTION_RB
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.dockerignore import excluded
 from kamalstream.inspect.ruby_version import ruby_version
 
 # What stands in a file → the gem that it needs.

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamalstream.inspect.dockerfile_text import parse
+
 FILE = "Dockerfile"
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&;|]*)")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+(?:[:=][\w.+:~-]+)?")
 # Commands and what separates them; quoted, a separator is none.
 _SHELL = re.compile(r"&&|;|(?:'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.|(?!&&|;).)+", re.DOTALL)
-_HEREDOC = re.compile(r"(?<!<)<<-?[\"']?([A-Za-z_]\w*)")
 # RUN <<EOF: what follows is the script itself.
 _SCRIPT = re.compile(r"^((?:--\S+ )*)<<-?[\"']?[A-Za-z_]\w*[\"']? ")
 _SOURCE = re.compile(r"/etc/apt/sources|\badd-apt-repository\b|deb\.nodesource\.com/setup")
@@ -28,33 +29,9 @@ class DockerfilePackages:
 
 def instructions(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield line (from 1), instruction in capitals and the rest of it, joined to one line."""
-    start = 0
-    parts: list[str] = []
-    heredocs: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = line.strip()
-        if not bare or bare.startswith("#"):
-            continue
-        start = start if parts else number
-        if not heredocs:
-            parts.append(bare.removesuffix("\\").strip())
-            heredocs = _HEREDOC.findall(bare)
-        elif bare == heredocs[0]:
-            heredocs.pop(0)
-        else:
-            # Of a script, each line is a command.
-            parts.append(f"{bare};")
-        if not heredocs and not bare.endswith("\\"):
-            yield start, *_instruction(parts)
-            parts = []
-    if parts:
-        yield start, *_instruction(parts)
-
-
-def _instruction(parts: list[str]) -> tuple[str, str]:
-    word, _, body = " ".join(parts).partition(" ")
-    word, body = word.upper(), body.strip()
-    return word, _SCRIPT.sub(r"\1", body) if word == "RUN" else body
+    for one in parse(text):
+        body = _SCRIPT.sub(r"\1", one.body) if one.word == "RUN" else one.body
+        yield one.line, one.word, body
 
 
 def env_pairs(body: str) -> dict[str, str]:

@@ -17,37 +17,48 @@ class _Pattern:
 
 
 def excluded(text: str, path: str) -> bool:
-    """Return whether a .dockerignore of this `text` keeps `path` out of the build context.
+    """Return whether a .dockerignore of this `text` keeps `path` out of the build context."""
+    return verdict(text, path)[0]
+
+
+def verdict(text: str, path: str) -> tuple[bool, int]:
+    """Return whether `path` is kept out, and the line (from 1) that decides it; 0 where none does.
 
     `path` is relative to the context. The last pattern that fits the path or a folder above it
     decides. A pattern is only tried where it would change something, also for the folders above:
     so `!config` does not bring back what `config/*.key` left out.
     """
-    patterns = [_pattern(line) for line in _lines(text)]
+    lines = _lines(text)
+    patterns = [_pattern(line) for _, line in lines]
     above = [False] * len(patterns)
-    out = False
+    out, by = False, 0
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
         here = "/".join(parts[:depth])
-        out = False
+        out, by = False, 0
         for index, pattern in enumerate(patterns):
             if not above[index]:
                 above[index] = pattern.back == out and pattern.fits(here)
             if above[index]:
-                out = not pattern.back
-    return out
+                out, by = not pattern.back, lines[index][0]
+    return out, by
 
 
-def _lines(text: str) -> list[str]:
-    """Return the patterns, cleaned (moby/patternmatcher: ignorefile.ReadAll)."""
+def patterns(text: str) -> list[str]:
+    """Return the patterns of a .dockerignore, cleaned as Docker cleans them."""
+    return [pattern for _, pattern in _lines(text)]
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """Return the patterns and their lines (moby/patternmatcher: ignorefile.ReadAll)."""
     cleaned = []
-    for line in text.removeprefix("\ufeff").splitlines():
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         pattern = line.strip()
         if line.startswith("#") or pattern in ("", "!"):
             continue
         back = pattern.startswith("!")
         pattern = posixpath.normpath(pattern.removeprefix("!").strip())
-        cleaned.append("!" * back + (pattern.lstrip("/") or "/"))
+        cleaned.append((number, "!" * back + (pattern.lstrip("/") or "/")))
     return cleaned
 
 
