@@ -167,14 +167,33 @@ def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     init.sees("as AWS S3 writes it")
     init.sees("us-east-1")
     init.child.send(ENTER)
-    init.sees("Address of the S3 server")
-    init.child.send(ENTER)
     init.sees("Is all of this right?")
     init.sees("storage_provider aws")
     init.child.send(ENTER)
     init.sees("+++ b/config/deploy.yml")
     assert init.ends() == 0
+    assert "Address of the S3 server" not in init.seen, "AWS has its own"
     assert init.is_as_it_was()
+
+
+def test_who_changes_the_registry_is_asked_for_the_user_name_there(
+    wizard: Callable[..., Wizard],
+) -> None:
+    init = wizard("--dry-run")
+    init.asks_everything()
+    init.sees("Is all of this right?")
+    init.sees("heartbeat_url")
+    names = [name for name in questions() if name not in ("advanced", "registry_username")]
+    for _ in range(names.index("registry_server") + 1):
+        init.child.send(DOWN)
+    init.child.send(ENTER)
+    init.answers("Container registry.", CLEAR_LINE + "ghcr.io")
+    init.answers("Your user name at ghcr.io", "jane")
+    init.sees("Is all of this right?")
+    init.sees("registry_username jane")
+    init.child.send(ENTER)
+    init.sees("+++ b/config/deploy.yml")
+    assert init.ends() == 0
 
 
 @pytest.mark.parametrize("question", ["Address of the server", "Name of the bucket"])

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from kamalstream.ask.validators import Form, RefusedAnswers, form
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
-from kamalstream.render.source import Source, questions
-from kamalstream.render.with_copier import Asking, RefusedAnswers, render
+from kamalstream.render.source import questions
+from kamalstream.render.with_copier import Asking
 
 # Whose default hangs on another answer: key → keys that are answered anew when it changes.
 DEPENDENT = {
@@ -60,30 +61,35 @@ def is_asked(name: str) -> bool:
     return questions()[name].get("ask") is not False
 
 
-def settle(source: Source, folder: Path, known: Known, quietly: bool) -> None:
+def settle(known: Known, quietly: bool, folder: str = "") -> None:
     """Drop the offered answers that the template refuses; raise RefusedAnswers for given ones.
 
-    With `quietly`, nobody will be asked, and so what is missing is refused too. `folder` is where
-    Copier may write for it.
+    With `quietly`, nobody will be asked, and so what is missing is refused too. `folder` is the
+    name of the app's folder. Databases that the template refuses are not dropped but raised: the
+    default in their place would be a wrong guess.
     """
-    for attempt in range(len(known.offered) + 1):
-        try:
-            render(source, folder / str(attempt) / folder.name, Asking(known.given, known.offered))
-            return
-        except RefusedAnswers as refused:
-            wrong = {k: v for k, v in refused.problems.items() if k in known.given}
-            offered = {k: v for k, v in refused.problems.items() if k in known.offered}
-            if wrong or not offered:
-                problems = refused.problems if quietly else wrong
-                if problems:
-                    raise RefusedAnswers(problems) from None
-                return
-            if "databases" in offered:
-                # The default in its place would be a wrong guess.
-                raise RefusedAnswers({"databases": offered["databases"]}) from None
-            for name, problem in offered.items():
-                known.dropped[name] = problem
-                del known.offered[name]
+    dropped, problems = form().refusals(known.given, known.offered, folder)
+    for name, problem in dropped.items():
+        known.dropped[name] = problem
+        del known.offered[name]
+    told = {*known.given, *known.offered}
+    wrong = {name: said for name, said in problems.items() if quietly or name in told}
+    if wrong:
+        raise RefusedAnswers(wrong)
+
+
+def refuse_wrong(form: Form, before: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise RefusedAnswers where an update to the release that `form` is of would be refused.
+
+    `before` are the answers of the app, `new` those that are given for the update. What an earlier
+    release did not ask may be brought by a migration, so it is none of our business if missing.
+    """
+    _, missing = form.refusals({}, {})
+    _, problems = form.refusals(new, before)
+    known = {*new, *before}
+    wrong = {k: said for k, said in problems.items() if k in known or k not in missing}
+    if wrong:
+        raise RefusedAnswers(wrong)
 
 
 def unknown(known: Known, uncertain: Sequence[str]) -> Asking:
@@ -98,7 +104,11 @@ def unknown(known: Known, uncertain: Sequence[str]) -> Asking:
 
 
 def changed(answers: Mapping[str, Any], name: str) -> Asking:
-    """Return how to ask the question `name` again, and what hangs on it, and nothing else."""
-    again = [name, *(key for key in DEPENDENT.get(name, ()) if key in answers)]
-    kept = {key: value for key, value in answers.items() if key not in again[1:]}
-    return Asking(defaults=kept, ask=again)
+    """Return how to ask the question `name` again, and what hangs on it, and nothing else.
+
+    What hangs on it starts from the default that fits the new answer, and is asked only where
+    copier.yml would.
+    """
+    anew = {name, *DEPENDENT.get(name, ())}
+    settled = {k: v for k, v in answers.items() if k not in anew and v is not None}
+    return Asking({**settled, "advanced": False}, {name: answers[name]}, [name], quietly=False)

@@ -18,6 +18,7 @@ from kamalstream.ask import data_file
 from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
 from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
 from kamalstream.ask.review import review
+from kamalstream.ask.validators import RefusedAnswers
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
@@ -32,7 +33,7 @@ from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import differences, left_to_do, overview
 from kamalstream.render.source import Source, questions, template_source
-from kamalstream.render.with_copier import Asking, RefusedAnswers, render
+from kamalstream.render.with_copier import Asking, render
 from kamalstream.terminal import INTERRUPTED, diff_line, fold, page
 
 _NO_TERMINAL = (
@@ -95,7 +96,7 @@ def _plan(
         facts, before = inspect_app(app), earlier(app)
         known = known_answers(facts, given, before)
         uncertain = uncertain_databases(facts, known, quietly)
-        settle(known, quietly)
+        settle(known, quietly, app.name)
     _say_what_was_read(facts, known, console)
     asking = unknown(known, uncertain)
     if quietly:

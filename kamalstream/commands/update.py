@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kamalstream.ask import data_file
+from kamalstream.ask.answers import refuse_wrong
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.errors import BadInput
@@ -86,11 +87,12 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
     if not talks and not (options.yes or options.dry_run):
         raise BadInput(_NO_TERMINAL)
     _leave_git_hook()
-    App(folder)
+    app = App(folder)
     refuse_unready(folder)
     with console.status("looking for the newest release"):
         found = releases(folder)
     answers = _answers(given, found.questions)
+    refuse_wrong(found.form, app.answers, answers)
     console.print(_versions(found), highlight=False)
     if not found.available and not answers:
         return 0

@@ -67,8 +67,8 @@ def _adopt(app: Path, template: Path, told: str, given: Collection[str]) -> None
     answers: dict[str, Any] = yaml.safe_load(told)
     before = earlier(app)
     facts = inspect_app(app)
-    known = known_answers(facts, _chosen(answers, given, before), before)
-    settle(known, quietly=True)
+    known = known_answers(facts, _chosen(answers, given, before, app), before)
+    settle(known, True, app.resolve().name)
     print("\nkamalstream")
     for line in what_was_read(facts, known):
         print(f"  {line}")
@@ -85,11 +85,11 @@ def _adopt(app: Path, template: Path, told: str, given: Collection[str]) -> None
 
 
 def _chosen(
-    answers: dict[str, Any], given: Collection[str], before: dict[str, Any]
+    answers: dict[str, Any], given: Collection[str], before: dict[str, Any], app: Path
 ) -> dict[str, Any]:
     """Return the answers that somebody chose: given as data, or typed at a prompt."""
     data = {name: answers[name] for name in given if name in answers}
-    by_itself = {**defaults(data), **before}
+    by_itself = {**defaults(data, app), **before}
     return {
         name: value
         for name, value in answers.items()

@@ -59,12 +59,16 @@ def _folder(folder: Path) -> Source:
     return Source(str(folder), "HEAD" if (folder / ".git").exists() else None)
 
 
+def copier_yml() -> Path:
+    """Return the copier.yml of the running code: in the package where that was installed."""
+    beside = _PACKAGE / QUESTIONS
+    return beside if beside.is_file() else _PACKAGE.parent / QUESTIONS
+
+
 @cache
 def questions() -> dict[str, dict[str, Any]]:
     """Return copier.yml's questions that have an answer of the user: name → its definition."""
-    beside = _PACKAGE / QUESTIONS
-    file = beside if beside.is_file() else _PACKAGE.parent / QUESTIONS
-    loaded: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load(copier_yml().read_text("utf-8"))
     return {
         name: definition
         for name, definition in loaded.items()

@@ -43,11 +43,5 @@ def copier(arguments: list[str], folder: Path) -> str:
     )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.strip()]
-        raise BadInput(_in_words(lines[-1]) if lines else f"copier ended with {result.returncode}")
+        raise BadInput(lines[-1] if lines else f"copier ended with {result.returncode}")
     return result.stdout
-
-
-def _in_words(line: str) -> str:
-    """Return what refuse_bad_data (copier.yml) says, without what Jinja puts around it."""
-    start, end = "'None' has no attribute '", "'"
-    return line[len(start) :].removesuffix(end) if line.startswith(start) else line

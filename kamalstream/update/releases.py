@@ -12,6 +12,7 @@ from pathlib import Path
 from copier._main import Worker
 from copier.errors import CopierError
 
+from kamalstream.ask.validators import Form
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
 from kamalstream.update.news import news
@@ -19,13 +20,14 @@ from kamalstream.update.news import news
 
 @dataclass(frozen=True)
 class Releases:
-    """Versions (PEP 440) of the template, what is new between them, and its questions."""
+    """Versions (PEP 440) of the template, what is new between them, and the newest's questions."""
 
     current: str
     newest: str
     available: bool
     news: str
     questions: tuple[str, ...]
+    form: Form
 
 
 def releases(app: Path) -> Releases:
@@ -51,6 +53,7 @@ def releases(app: Path) -> Releases:
                 worker.template.version > before.version,
                 news(text, current, newest),
                 tuple(worker.template.questions_data),
+                Form.of(worker.template.local_abspath),
             )
     except (CopierError, ValueError, OSError) as error:
         raise BadInput(_cannot(app, error)) from error
