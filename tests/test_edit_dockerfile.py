@@ -188,6 +188,16 @@ def test_the_folder_is_made_where_nothing_undoes_it() -> None:
         ("RUN useradd -ms /bin/bash one; useradd two", "two", "1001:1001"),
         ("ARG UID=1234\nARG GID\nRUN true", "${UID}:${GID:-99}", "1234:99"),
         ("ENV WHO=1005", "$WHO", "1005:0"),
+        ("ARG UID=1006\nARG NAME=app\nRUN useradd -u ${UID} $NAME", "${NAME}", "1006:1006"),
+        ("RUN useradd -u $(id) app", "app", None),
+        ("RUN useradd -ms /bin/bash app && adduser app root", "app", "1000:1000"),
+        ("RUN useradd -o -u 0 app", "app", "0:0"),
+        (
+            "ARG UID=1007 \\\n  GID=1008\nRUN addgroup --system --gid $GID rails && \\\n"
+            "  adduser --system rails --uid $UID --ingroup rails --home /home/rails rails",
+            "rails:rails",
+            "1007:1008",
+        ),
     ],
 )
 def test_the_number_of_the_user(make: str, user: str, numbers: str | None) -> None:
@@ -229,6 +239,32 @@ def test_alpine_is_told_by_the_image_it_is_built_on(base: str) -> None:
     text = f"ARG RUBY=3.4\nFROM {base} AS base\nFROM node:22\nFROM base\nCMD bin/boot\n"
     assert read_image(text).alpine
     assert added(text, edited(text).text) == [COPY, ENTRYPOINT]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        # As of dockerfile-rails, and of Rails 7.1.
+        "RUN groupadd --system --gid 1000 rails && \\\n"
+        "    useradd rails --uid 1000 --gid 1000 --create-home --shell /bin/bash && \\\n"
+        '    sed -i "/net_chdir/d" x && \\\n    chown -R 1000:1000 log storage tmp\nUSER 1000:1000',
+        "RUN useradd rails --create-home --shell /bin/bash && \\\n"
+        "    mkdir -p db log storage tmp && \\\n    chown -R rails:rails db log storage tmp\n"
+        "USER rails:rails",
+        "ARG UID=1000 \\\n    GID=1000\n"
+        "RUN groupadd -f -g $GID rails && useradd -u $UID -g $GID rails && \\\n"
+        '    chown "${UID}" -R /rails\nUSER rails',
+    ],
+)
+def test_what_generators_write_gives_the_folder_to_the_user(end: str) -> None:
+    text = (
+        "FROM ruby:3 AS base\nWORKDIR /rails\nFROM base AS build\nCOPY --link . .\n"
+        f"FROM base\nCOPY --from=build /rails /rails\n{end}\n"
+        'ENTRYPOINT ["/rails/bin/docker-entrypoint"]\n'
+    )
+    result = edited(text)
+    assert result.by_hand == ()
+    assert added(text, result.text) == [COPY]
 
 
 # Litestream

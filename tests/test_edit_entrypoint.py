@@ -146,6 +146,11 @@ def test_what_only_looks_like_it_is_none(command: str) -> None:
     assert edited(f"#!/bin/bash\n{command}\n").by_hand == ()
 
 
+def test_of_two_reasons_the_replicator_is_named() -> None:
+    text = "#!/bin/sh\nlitestream restore x\nexec litestream replicate \\\n  -exec x\n"
+    assert [(one.line, "replicator" in one.why) for one in edited(text).by_hand] == [(3, True)]
+
+
 def test_a_call_in_the_owners_own_way_stays() -> None:
     text = '#!/bin/sh\nif ! ./bin/boot-restore "$@"; then exit 3; fi\n'
     assert edited(text) == Edited(text)
@@ -170,7 +175,8 @@ def test_a_commented_call_is_none() -> None:
     assert edited(text).text == f"#!/bin/sh\n# {CALL}\n\n{COMMENT}\n{CALL}\n\nexec\n"
 
 
-SHEBANGS = st.sampled_from(["#!/bin/sh", "#!/bin/bash", "#!/bin/bash -e", "#!/bin/dash"])
+SHELLS = ["/bin/sh", *(shell for shell in ("/bin/bash", "/bin/dash") if Path(shell).exists())]
+SHEBANGS = st.sampled_from([f"#!{shell}{flag}" for shell in SHELLS for flag in ("", " -e")])
 OPTIONS = st.sampled_from(["set -e", "set -eu", "  set +x", "# A comment", "", "set -u # why"])
 LINES = st.sampled_from(
     [

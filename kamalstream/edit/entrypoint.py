@@ -107,8 +107,8 @@ def _edited(text: str, call: str, last_call: str | None) -> str:
     new = lines.paragraph(text, place, [COMMENT, call])
     after = lines.insert(text, place, new)
     at = place + new.index(call) + 1
-    if [one for one in _commands(after) if one[0] != at] != [
-        (number + len(new) * (number > place), said) for number, said in _commands(text)
+    if [one for one in commands(after) if one[0] != at] != [
+        (number + len(new) * (number > place), said) for number, said in commands(text)
     ]:
         raise UnsureError("it cannot be read with certainty")
     return after
@@ -137,20 +137,20 @@ def _calls(text: str) -> list[tuple[int, str]]:
     program = re.compile(rf"(?:^|[\s\"'/]){re.escape(BOOT_RESTORE)}(?=$|[\s\"';])")
     return [
         (number, said[number - 1].strip())
-        for number in dict.fromkeys(number for number, _ in _commands(text))
+        for number in dict.fromkeys(number for number, _ in commands(text))
         if program.search(said[number - 1])
     ]
 
 
 def _refuse(text: str) -> None:
-    for number, said in _commands(text):
-        line = " ".join(said)
-        if re.search(rf"{_LITESTREAM}replicate\b", line):
-            why = "this starts a replicator of your own, and two would damage the backup"
-            raise UnsureError(why, number)
-        if re.search(rf"{_LITESTREAM}restore\b", line):
-            raise UnsureError("this restores with Litestream in its own way", number)
-    for number, said in _commands(text):
+    for program, why in (
+        ("replicate", "this starts a replicator of your own, and two would damage the backup"),
+        ("restore", "this restores with Litestream in its own way"),
+    ):
+        for number, said in commands(text):
+            if re.search(rf"{_LITESTREAM}{program}\b", " ".join(said)):
+                raise UnsureError(why, number)
+    for number, said in commands(text):
         for at, word in enumerate(said):
             if _changes_user(said, at):
                 why = f"it becomes another user by {word}, and restoring has to come after that"
@@ -166,7 +166,7 @@ def _changes_user(said: list[str], at: int) -> bool:
     return program in _OTHER_USER or (program == "su" and starts)
 
 
-def _commands(text: str) -> list[tuple[int, list[str]]]:
+def commands(text: str) -> list[tuple[int, list[str]]]:
     """Return the lines with commands, and the words of each; no comments, no heredocs.
 
     A command that goes on in the next line counts where it begins.

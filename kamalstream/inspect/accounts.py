@@ -60,15 +60,19 @@ class Accounts:
         options, names = _options(tool, words[1:])
         if not names:
             return
+        into_group = tool == "adduser" and names[1:] not in ([], names[:1]) and not options
+        if into_group or any("$" in name for name in names):
+            return
         system = bool({"r", "system", "S"} & options.keys())
         if tool in ("groupadd", "addgroup"):
             number = options.get("gid", options.get("g", ""))
             self.groups[names[0]] = _number(number) if number else self._free(system)
             return
-        uid = _number(options.get("uid", options.get("u", ""))) or self._free(system)
+        number = options.get("uid", options.get("u", ""))
+        uid = _number(number) if number else self._free(system)
         if uid is not None and self._next is not None and not system:
             self._next = max(self._next, uid + 1)
-        group = options.get("gid") or options.get("ingroup") or (names[1] if names[1:] else "")
+        group = options.get("gid") or options.get("ingroup", "")
         group = group or options.get("g" if tool == "useradd" else "G", "")
         if group:
             gid = int(group) if group.isdecimal() else self.groups.get(group)

@@ -101,6 +101,10 @@ class Step:
         """Return `text` with its variables filled in; None where one is not known."""
         return _fill(text, self.variables)
 
+    def partly(self, text: str) -> str:
+        """Return `text` with those of its variables filled in that are known."""
+        return _VARIABLE.sub(lambda match: self.fill(match[0]) or match[0], text)
+
     def path(self, text: str) -> str | None:
         """Return the absolute path that `text` names here; None where it cannot be told."""
         filled = self.fill(unquoted(text))
@@ -128,7 +132,12 @@ class Stages:
                 self.arguments |= _arguments(one.head, self.arguments, {})
         named = self.find(target) if target else None
         self.final = named or (self.all[-1] if self.all and not target else None)
-        runs = [one.script for stage in self.all for one in stage.instructions if one.word == "RUN"]
+        runs = [
+            step.partly(step.instruction.script)
+            for one in self.all
+            for stage, step in self.steps(one)
+            if stage is one and step.instruction.word == "RUN"
+        ]
         self.accounts = Accounts(self.base(self.final), runs)
 
     def find(self, name: str, before: Stage | None = None) -> Stage | None:
