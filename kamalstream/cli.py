@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 
 from kamalstream.check import check_files
+from kamalstream.check.committed import check_committed
+from kamalstream.check.credentials import check_credentials
 from kamalstream.check.finding import as_json, as_text, ok, summary
 from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
-from kamalstream.check.surroundings import check_surroundings
 from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
@@ -91,7 +92,7 @@ def check(
 ) -> None:
     """Check everything that was rendered, with the real programs where they are found."""
     checked = App(_folder(folder))
-    findings = [*check_files(checked), *check_surroundings(checked)]
+    findings = [*check_files(checked), *check_credentials(checked), *check_committed(checked)]
     asked: list[str] = []
     with Console(stderr=True).status("checking") as status:
 

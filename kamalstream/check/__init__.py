@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from kamalstream.check import (
+    accessory,
+    assets,
+    boot_restore,
     databases,
-    deployment,
+    deploy_yml,
     hosts,
     image,
+    jobs,
     litestream_yml,
+    ports,
     production_rb,
     replicators,
     secrets,
     servers,
     uploads,
+    volumes,
 )
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
 
 #: In the order in which a deploy would trip over them.
 _CHECKS = (
+    deploy_yml,
     databases,
     litestream_yml,
-    deployment,
+    volumes,
+    accessory,
     servers,
     replicators,
     secrets,
     image,
+    boot_restore,
+    ports,
+    jobs,
+    assets,
     production_rb,
     hosts,
     uploads,
@@ -34,4 +46,5 @@ _CHECKS = (
 
 def check_files(app: App) -> list[Finding]:
     """Return what the files themselves show. Runs no program and changes nothing."""
-    return [finding for module in _CHECKS for finding in module.check(app)]
+    # What stands in config/deploy.yml shows in every destination.
+    return list(dict.fromkeys(finding for module in _CHECKS for finding in module.check(app)))

@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.facts import ANSWERS
+from kamalstream.facts import DATABASE_YML as FILE
 from kamalstream.inspect.adopted import App
-
-FILE = "config/database.yml"
+from kamalstream.inspect.database_yml import Databases
 
 
 def check(app: App) -> Iterator[Finding]:
-    """Compare the answers with what config/database.yml opens in production."""
-    opened = app.opened
+    """Compare the answers with what config/database.yml opens in each deployment."""
+    found = deployments(app)
+    if not found:
+        yield from _compared(app, "production", app.databases, app.opened, None)
+    for one in found:
+        where = "production" if one.is_main else one.name
+        yield from _compared(app, where, dict(one.databases), one.opened, one)
+
+
+def _compared(
+    app: App, where: str, answered: dict[str, str], opened: Databases, one: Deployed | None
+) -> Iterator[Finding]:
     for place in opened.unreadable:
         yield Finding(
             "databases.unreadable",
@@ -24,7 +35,7 @@ def check(app: App) -> Iterator[Finding]:
             f"cannot be read without running the app: {place.why}"
             + (f" ({place.text})" if place.text else ""),
             f"Make sure yourself that `databases` in {ANSWERS} lists every SQLite file that "
-            f"production opens. Now it lists: {', '.join(app.databases.values())}",
+            f"{where} opens. Now it lists: {', '.join(answered.values())}",
         )
     for assumed in opened.assumed:
         yield Finding(
@@ -34,33 +45,19 @@ def check(app: App) -> Iterator[Finding]:
             assumed.line,
             f"depends on {assumed.variable}; read as if it were unset ({assumed.default!r})",
             f"If {assumed.variable} is set on the server, say so under env: clear: in "
-            "config/deploy.yml, and correct `databases`.",
+            f"{one.deployment.file if one else 'config/deploy.yml'}, and correct `databases`.",
         )
-    answered = set(app.databases.values())
-    fix = _fix(app)
+    fix = _fix(opened, one)
     for name, path in opened.sqlite.items():
-        if path not in answered:
-            yield Finding(
-                "databases.unknown",
-                "error",
-                FILE,
-                app.line_of(FILE, path.rsplit("/", 1)[-1].replace(".", r"\.")),
-                f"production opens {path} ({name}), which is not backed up: "
-                "the answers do not name it",
-                fix,
-            )
+        if path not in answered.values():
+            line = app.line_of(FILE, path.rsplit("/", 1)[-1].replace(".", r"\."))
+            message = f"{where} opens {path} ({name}), which is not backed up: the answers do not "
+            yield Finding("databases.unknown", "error", FILE, line, f"{message}name it", fix)
     if not opened.unreadable:
-        for name, path in app.databases.items():
+        for name, path in answered.items():
             if path not in opened.sqlite.values():
-                yield Finding(
-                    "databases.not-opened",
-                    "error",
-                    ANSWERS,
-                    0,
-                    f"production does not open {path} ({name}): Litestream would wait for it "
-                    "for ever",
-                    fix,
-                )
+                message = f"{where} does not open {path} ({name}): Litestream would wait for it for"
+                yield Finding("databases.not-opened", "error", ANSWERS, 0, f"{message} ever", fix)
     if opened.other:
         others = ", ".join(f"{name} ({adapter})" for name, adapter in opened.other.items())
         yield Finding(
@@ -73,12 +70,23 @@ def check(app: App) -> Iterator[Finding]:
         )
 
 
-def _fix(app: App) -> str:
-    below = {n: p for n, p in app.opened.sqlite.items() if p.startswith("storage/")}
-    outside = [p for p in app.opened.sqlite.values() if not p.startswith("storage/")]
-    lines = [f"Move {path} below storage/: only that is kept over a deploy." for path in outside]
-    if below:
-        mapping = json.dumps(below).replace('"', "")
+def _fix(opened: Databases, one: Deployed | None) -> str:
+    """Say what has to be done so that every database that is opened can be kept."""
+    lines = []
+    kept = {}
+    for name, path in opened.sqlite.items():
+        inside = one.app.in_container(path) if one else path
+        if path.startswith("storage/") or (one and one.deployment.mount_of(inside)):
+            kept[name] = path
+        else:
+            lines.append(
+                f"Move {path} below storage/, or mount a volume where it is: no other "
+                "place is kept over a deploy."
+            )
+    if one and not one.is_main:
+        lines.append("kamalstream init reads the destinations again.")
+    elif kept:
+        mapping = json.dumps(kept).replace('"', "")
         lines.append(f"copier update --trust --data databases='{mapping}'")
         lines.append("(right after the first copy: copier recopy --trust --overwrite --data …)")
     return "\n".join(lines) or "Correct `databases`: copier update --trust --data databases=…"

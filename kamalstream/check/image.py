@@ -6,10 +6,19 @@ import os
 import re
 from collections.abc import Iterator
 
+from kamalstream.check.deployed import deployments
 from kamalstream.check.finding import Finding
-from kamalstream.facts import DOCKERFILE, EXECUTABLES, PRODUCTION_RB
+from kamalstream.facts import (
+    BOOT_RESTORE,
+    DOCKERFILE,
+    DOCKERIGNORE,
+    EXECUTABLES,
+    NEVER_IN_THE_IMAGE,
+    PRODUCTION_RB,
+    RESTORE,
+)
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.dockerignore import excluded, verdict
 from kamalstream.inspect.ruby_version import ruby_version
 
 # What stands in a file → the gem that it needs.
@@ -19,14 +28,6 @@ _NEEDS = (
     (PRODUCTION_RB, r"^\s*config\.active_job\.queue_adapter\s*=\s*:solid_queue", "solid_queue"),
     (PRODUCTION_RB, r"^\s*config\.cache_store\s*=\s*:solid_cache_store", "solid_cache"),
     ("config/database.yml", r"adapter:\s*sqlite3", "sqlite3"),
-)
-_NEVER_IN_THE_IMAGE = (
-    "config/master.key",
-    "config/credentials/production.key",
-    ".kamal/secrets",
-    ".env",
-    "storage/production.sqlite3",
-    ".git/config",
 )
 
 
@@ -39,9 +40,10 @@ def check(app: App) -> Iterator[Finding]:
 
 
 def _executables(app: App) -> Iterator[Finding]:
+    made = re.search(r"\bchmod\b", app.text(DOCKERFILE) or "")
     for file in EXECUTABLES:
         path = app.root / file
-        if path.exists() and not os.access(path, os.X_OK):
+        if path.exists() and not os.access(path, os.X_OK) and not made:
             message = "is not executable: the container cannot start it"
             yield Finding("file.mode", "error", file, 0, message, f"chmod +x {file}")
 
@@ -65,7 +67,12 @@ def _gems(app: App) -> Iterator[Finding]:
             DOCKERFILE,
             app.line_of(DOCKERFILE, r"^CMD"),
             "Puma serves the assets itself: the gem thruster would compress and cache them",
-            "bundle add thruster && bundle binstubs thruster, then kamalstream init again",
+            "bundle add thruster && bundle binstubs thruster, then "
+            + (
+                'CMD ["./bin/thrust", "./bin/rails", "server"]'
+                if app.is_own(DOCKERFILE)
+                else "kamalstream init again"
+            ),
         )
     for file, pattern, gem in _NEEDS:
         line = app.line_of(file, pattern)
@@ -92,7 +99,9 @@ def _ruby(app: App) -> Iterator[Finding]:
             DOCKERFILE,
             app.line_of(DOCKERFILE, r"^ARG RUBY_VERSION="),
             f"builds with Ruby {built[1]}, but {wanted.file} says {wanted.version}",
-            f"copier update --trust --data ruby_version={wanted.version}",
+            f"ARG RUBY_VERSION={wanted.version}"
+            if app.is_own(DOCKERFILE)
+            else f"copier update --trust --data ruby_version={wanted.version}",
         )
     for place in wanted.unreadable:
         yield Finding(
@@ -106,14 +115,20 @@ def _ruby(app: App) -> Iterator[Finding]:
 
 
 def _dockerignore(app: App) -> Iterator[Finding]:
-    text = app.text(".dockerignore")
-    for path in _NEVER_IN_THE_IMAGE:
-        if text is None or not excluded(text, path):
+    text = app.text(DOCKERIGNORE) or ""
+    for path in NEVER_IN_THE_IMAGE:
+        if not excluded(text, path):
             yield Finding(
                 "dockerignore.secret",
                 "error",
-                ".dockerignore",
+                DOCKERIGNORE,
                 0,
                 f"{path} would be in the image, for everyone who can pull it",
                 f"Add a line /{path}",
             )
+    for path in (BOOT_RESTORE, RESTORE, *(one.litestream for one in deployments(app))):
+        out, line = verdict(text, path)
+        if out:
+            message = f"keeps {path} out of the image, which needs it to restore"
+            fix = f"Add a line !/{path} at the end"
+            yield Finding("dockerignore.needed", "error", DOCKERIGNORE, line, message, fix)

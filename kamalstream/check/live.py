@@ -12,6 +12,8 @@ from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
 from kamalstream.facts import DEPLOY
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.deployment import Deployment
+from kamalstream.inspect.kamal_parts import Ssh
 
 _GIB = 1024 * 1024  # in the kibibytes of `df -Pk`
 _ROOM, _LITTLE_ROOM = 1 * _GIB, 5 * _GIB
@@ -39,9 +41,17 @@ def check_live(app: App, on_step: Callable[[str], None] = lambda step: None) -> 
 
 def _server(app: App) -> str:
     """Return the server that deploy.yml names, which may be newer than the answers."""
-    deploy = app.inspected.deploy
-    hosts = [host for role in deploy.hosts.values() for host in role] if deploy else []
-    return hosts[0] if hosts else str(app.answers.get("server_ip", ""))
+    main = _main(app)
+    return (main and main.server) or str(app.answers.get("server_ip", ""))
+
+
+def _main(app: App) -> Deployment | None:
+    return (app.kamal.main or app.kamal.base) if app.kamal else None
+
+
+def _line(app: App, *path: str) -> tuple[str, int]:
+    main = _main(app)
+    return main.line(*path) if main else (DEPLOY, 0)
 
 
 def _addresses(host: str) -> set[str]:
@@ -52,24 +62,23 @@ def _addresses(host: str) -> set[str]:
 
 
 def _dns(app: App) -> Iterator[Finding]:
-    deploy = app.inspected.deploy
-    domains = (deploy.proxy_hosts if deploy else ()) or (str(app.answers.get("domain", "")),)
+    main = _main(app)
+    role = main.primary_role if main else None
+    served = role.proxy.hosts if role and role.proxy else ()
+    domains = served or (str(app.answers.get("domain", "")),)
+    place = _line(app, "proxy", "hosts" if main and main.get("proxy", "hosts") else "host")
     server = _server(app)
     wanted = _addresses(server)
     for domain in domains:
         found = _addresses(domain)
-        line = app.line_of(DEPLOY, re.escape(domain))
         if not found:
             message = f"{domain} has no address: nobody finds the app, and there is no certificate"
-            yield Finding(
-                "live.dns", "error", DEPLOY, line, message, f"Point {domain} to {server}."
-            )
+            yield Finding("live.dns", "error", *place, message, f"Point {domain} to {server}.")
         elif wanted and not found & wanted:
             yield Finding(
                 "live.dns",
                 "warning",
-                DEPLOY,
-                line,
+                *place,
                 f"{domain} points to {', '.join(sorted(found))}, not to the server {server}",
                 "Right behind a proxy such as Cloudflare's. Otherwise there is no certificate: "
                 f"point {domain} to {server}.",
@@ -78,20 +87,19 @@ def _dns(app: App) -> Iterator[Finding]:
 
 def _ssh(app: App) -> Iterator[Finding]:
     server = _server(app)
-    user = (app.inspected.deploy and app.inspected.deploy.ssh_user) or "root"
-    line = app.line_of(DEPLOY, re.escape(server))
+    settings = main.ssh if (main := _main(app)) else Ssh()
+    user, place = settings.user or "root", _line(app, "servers")
     program = programs.find("ssh")
     if program is None:
         yield Finding("live.ssh", "warning", "", 0, "ssh is not on this machine", "Install it.")
         return
-    ssh = (app.deploy or {}).get("ssh")
-    port = str(ssh["port"]) if isinstance(ssh, dict) and "port" in ssh else ""
     command = [
         program,
         *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
         # As Kamal does it (net-ssh): a server that was never seen is noted, a changed one refused.
         *("-o", "StrictHostKeyChecking=accept-new"),
-        *(("-p", port) if port else ()),
+        *(("-p", str(settings.port)) if settings.port not in (None, 22) else ()),
+        *(("-J", settings.proxy) if settings.proxy else ()),
         f"{user}@{server}",
         _ASK,
     ]
@@ -112,24 +120,22 @@ def _ssh(app: App) -> Iterator[Finding]:
         yield Finding(
             "live.ssh",
             "error",
-            DEPLOY,
-            line,
+            *place,
             f"ssh {user}@{server} does not get in without a password: {said}",
             f"ssh-copy-id {user}@{server}, or mend the address, user or port.",
         )
         return
-    yield from _of_server(app, user, line, result.stdout.splitlines())
+    yield from _of_server(app, user, place, result.stdout.splitlines())
 
 
-def _of_server(app: App, user: str, line: int, answer: list[str]) -> Iterator[Finding]:
+def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -> Iterator[Finding]:
     docker, disk, machine = [*answer, "", "", ""][:3]
     if not re.fullmatch(r"[0-9]+\.[0-9.]+\S*", docker):
         missing = "not found" in docker
         yield Finding(
             "live.docker",
             "warning" if missing and user == "root" else "error",
-            DEPLOY,
-            line,
+            *place,
             f"{user} cannot use Docker there: {docker or 'no answer'}",
             "`kamal setup` installs it."
             if missing and user == "root"
@@ -141,21 +147,21 @@ def _of_server(app: App, user: str, line: int, answer: list[str]) -> Iterator[Fi
         yield Finding(
             "live.disk",
             "error" if free < _ROOM else "warning",
-            DEPLOY,
-            line,
+            *place,
             f"{free / _GIB:.1f} GiB are free on the server; images, databases and a restore beside "
             "the live files need more",
             "Make room: docker system prune, or a larger disk.",
         )
     arch = _ARCHITECTURES.get(machine)
-    builder = (app.deploy or {}).get("builder")
-    built = builder.get("arch") if isinstance(builder, dict) else None
-    if arch and isinstance(built, str) and built != arch:
+    main = _main(app)
+    built = main.builder.arch if main else ()
+    if arch and built and arch not in built:
         yield Finding(
             "live.arch",
             "error",
-            DEPLOY,
-            app.line_of(DEPLOY, r"^\s+arch:"),
-            f"the image is built for {built}, the server is {arch}",
-            f"copier update --trust --data arch={arch}",
+            *_line(app, "builder", "arch"),
+            f"the image is built for {', '.join(built)}, the server is {arch}",
+            f"builder:\n  arch: {arch}"
+            if app.is_own(DEPLOY)
+            else f"copier update --trust --data arch={arch}",
         )

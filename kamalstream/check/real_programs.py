@@ -10,16 +10,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kamalstream import programs
+from kamalstream.check.deployed import deployments
 from kamalstream.check.finding import Finding, Level
-from kamalstream.facts import DEPLOY, DOCKERFILE, ENTRYPOINT, LITESTREAM, PRODUCTION_RB
+from kamalstream.facts import (
+    BOOT_RESTORE,
+    DOCKERFILE,
+    LITESTREAM,
+    PRODUCTION_RB,
+    READ_SECRETS,
+    RESTORE,
+)
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.deploy_yml import destinations
+from kamalstream.inspect.deployment import Deployment
 
-_SCRIPTS = (ENTRYPOINT, "bin/restore")
-_RUBY = (PRODUCTION_RB, ".kamal/read_secrets.rb")
+_RUBY = (PRODUCTION_RB, READ_SECRETS)
 
 # hadolint's and shellcheck's levels; what they call info or style is a matter of taste.
 _LEVELS: dict[str, Level] = {"error": "error", "warning": "warning"}
+
+# Keys of Kamal 1 that Kamal 2 refuses, and what has taken their place.
+_KAMAL_1 = {
+    "healthcheck": "Kamal 2 has it under proxy:, where the port is app_port:\n"
+    "proxy:\n  app_port: 3000\n  healthcheck:\n    path: /up",
+    "traefik": "Kamal 2 has a proxy of its own instead: take this out, and say under proxy: which "
+    "host: it serves, and whether with ssl:",
+}
 
 _INSTALL = {
     "kamal": "gem install kamal",
@@ -79,19 +94,40 @@ def _present(app: App, files: tuple[str, ...]) -> list[str]:
     return [file for file in files if (app.root / file).is_file()]
 
 
+def _scripts(app: App) -> list[str]:
+    started = (script for one in deployments(app) for script in one.scripts)
+    return _present(app, tuple(dict.fromkeys((*started, BOOT_RESTORE, RESTORE))))
+
+
 def _kamal(app: App, program: Path) -> Iterator[Finding]:
-    if app.text(DEPLOY) is None:
-        return
-    names = destinations(app.root)
-    runs = [(DEPLOY, []), *((f"config/deploy.{name}.yml", ["-d", name]) for name in names)]
-    if names and (app.deploy or {}).get("require_destination"):
-        runs = runs[1:]
-    for file, destination in runs:
+    version = ""
+    for one in app.kamal.deployments if app.kamal else ():
+        destination = ["-d", one.name] if one.name else []
         # Kamal names the version after the git commit, which an app without one does not have.
         result = _run([program, "config", "--version", "check", *destination], app.root)
         if result.returncode:
-            fix = "See: kamal docs configuration"
-            yield Finding("kamal.config", "error", file, 0, _last_words(result), fix)
+            version = version or _last_words(_run([program, "version"], app.root))
+            said = _last_words(result)
+            file, line, fix = _remedy(one, said)
+            yield Finding("kamal.config", "error", file, line, f"{said} (Kamal {version})", fix)
+
+
+def _remedy(one: Deployment, said: str) -> tuple[str, int, str]:
+    """Return file, line and what to do about what Kamal says."""
+    variable = re.search(r"KeyError\): key not found: \"([^\"]+)\"", said)
+    if variable:
+        fix = f"Set {variable[1]} where you run kamal, or give it a default there: "
+        return one.file, 0, f'{fix}ENV.fetch("{variable[1]}", "…")'
+    if re.search(r"\((?:NameError|NoMethodError|SyntaxError|LoadError|Errno::\w+)\)", said):
+        return one.file, 0, "That comes from the ERB in the file: run it where Kamal can."
+    unknown = re.search(r"(?:([\w/-]+): )?unknown key: ([\w-]+)", said)
+    if unknown and not unknown[1] and unknown[2] in _KAMAL_1:
+        return *one.line(unknown[2]), _KAMAL_1[unknown[2]]
+    if unknown:
+        path = (*(unknown[1] or "").split("/"), unknown[2]) if unknown[1] else (unknown[2],)
+        fix = "Mend its spelling or take it out; a key that is newer needs a newer Kamal."
+        return *one.line(*path), f"{fix} kamal docs has all of them."
+    return one.file, 0, "See: kamal docs configuration"
 
 
 def _litestream(app: App, program: Path) -> Iterator[Finding]:
@@ -133,7 +169,7 @@ def _hadolint(app: App, program: Path) -> Iterator[Finding]:
 
 
 def _bash(app: App, program: Path) -> Iterator[Finding]:
-    for file in _present(app, _SCRIPTS):
+    for file in _scripts(app):
         result = _run([program, "-n", file], app.root)
         if result.returncode:
             message = _last_words(result)
@@ -141,7 +177,7 @@ def _bash(app: App, program: Path) -> Iterator[Finding]:
 
 
 def _shellcheck(app: App, program: Path) -> Iterator[Finding]:
-    for file in _present(app, _SCRIPTS):
+    for file in _scripts(app):
         result = _run([program, "--format", "json", file], app.root)
         for said in json.loads(result.stdout or "[]"):
             if said["level"] in _LEVELS:

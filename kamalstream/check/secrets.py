@@ -1,71 +1,134 @@
-"""Will every secret that config/deploy.yml names have a value, and does none stand in a file."""
+"""Will every secret that a deployment names have a value, and does none stand in a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from kamalstream import facts
+from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
-from kamalstream.facts import DEPLOY, SECRETS
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.secrets_file import Assignment, assignments
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+# Names of what nobody else may know. An id of a key is half of a credential, so it counts; what is
+# public by its name does not.
+_SECRET = re.compile(
+    r"(?:\A|_)(?:(?:API|APP)?(?:KEYS?|SECRETS?|TOKENS?|PASSWORDS?|PASSWD|PASS|PASSPHRASE|CREDENTIALS?"
+    r"|PRIVATE|JWT|PAT))(?:_|\Z)",
+    re.IGNORECASE,
+)
+_PUBLIC = re.compile(
+    r"(?:\A|_)(?:PUBLIC|PUBLISHABLE|DUMMY|NAME|USER|USERNAME|URL|FILE|PATH)(?:_|\Z)", re.I
+)
+_URL_WITH_PASSWORD = re.compile(r"\A[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+# No secret, whatever it is called.
+_SWITCH = {
+    "0",
+    "1",
+    "true",
+    "false",
+    "yes",
+    "no",
+    "_json_key",
+    "_json_key_base64",
+    "aws",
+    "oauth2accesstoken",
+}
+_AMAZON = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def check(app: App) -> Iterator[Finding]:
-    """Yield secrets that are missing from .kamal/secrets or written out there."""
-    text = app.text(SECRETS)
-    if text is None:
-        message = "the file is not there: the containers get no secrets"
-        yield Finding("secrets.missing", "error", SECRETS, 0, message, "Run `copier recopy`.")
+    """Yield secrets that no file of a deployment sets, that are written out, or not handed on."""
+    for one in deployments(app):
+        yield from _files(one)
+        yield from _handed_on(one)
+
+
+def _files(one: Deployed) -> Iterator[Finding]:
+    deployment = one.deployment
+    texts = {file: one.app.text(file) for file in deployment.secrets_files}
+    there = {file: assignments(text) for file, text in texts.items() if text is not None}
+    ignored = _ignored(one.app)
+    for file, said in there.items():
+        for assignment in said:
+            if _is_written_out(assignment) and not ignored:
+                yield Finding(
+                    "secrets.literal",
+                    "error",
+                    file,
+                    assignment.line,
+                    f"{assignment.name} is written out here, in a file that is committed",
+                    "Read it from Rails credentials or the environment, and change the secret.",
+                )
+    wanted = deployment.secrets_wanted
+    if wanted and not there:
+        yield Finding(
+            "secrets.missing",
+            "error",
+            deployment.secrets_files[-1],
+            0,
+            f"the file is not there, and {one.name} reads its secrets from "
+            f"{' and '.join(deployment.secrets_files)}: the containers get none",
+            f"Write a line NAME=… there for each of {', '.join(wanted)}; kamalstream init writes "
+            "those of the bucket.",
+        )
         return
-    assigned: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _ASSIGNMENT.match(line)
-        if not match or line.lstrip().startswith("#"):
-            continue
-        name, value = match[1], match[2].strip("\"'")
-        assigned[name] = number
-        if value and "$" not in value:
-            yield Finding(
-                "secrets.literal",
-                "error",
-                SECRETS,
-                number,
-                f"{name} is written out here, in a file that is committed",
-                "Read it from Rails credentials or the environment, and change the secret.",
-            )
-    for name, place in sorted(_wanted(app.deploy or {}).items()):
+    assigned = {assignment.name for said in there.values() for assignment in said}
+    for name, places in wanted.items():
         if name not in assigned:
             yield Finding(
                 "secrets.unset",
                 "error",
-                SECRETS,
+                list(there)[-1],
                 0,
-                f"{name} is wanted by {place} in {DEPLOY}, but not set here",
+                f"{name} is wanted by {places[0].where} ({places[0].file}:{places[0].line}), but "
+                f"set in none of the files that {one.name} reads ({', '.join(there)})",
                 f"Add a line {name}=…",
             )
 
 
-def _wanted(deploy: dict[str, Any]) -> dict[str, str]:
-    """Return the names of secrets that deploy.yml asks for, and where."""
-    wanted: dict[str, str] = {}
+def _is_written_out(assignment: Assignment) -> bool:
+    value = assignment.value.strip("\"'")
+    if not assignment.is_literal or value.lower() in _SWITCH:
+        return False
+    if _URL_WITH_PASSWORD.match(value):
+        return True
+    return bool(_SECRET.search(assignment.name)) and not _PUBLIC.search(assignment.name)
 
-    def of_env(section: object, place: str) -> None:
-        env = section.get("env") if isinstance(section, dict) else None
-        names = env.get("secret") if isinstance(env, dict) else None
-        for name in names if isinstance(names, list) else []:
-            # ALIAS:NAME gives the container another name for the secret (Kamal 2).
-            wanted.setdefault(str(name).split(":")[-1], place)
 
-    of_env(deploy, "env")
-    accessories = deploy.get("accessories")
-    for name, accessory in accessories.items() if isinstance(accessories, dict) else []:
-        of_env(accessory, f"accessories: {name}")
-    registry = deploy.get("registry")
-    if isinstance(registry, dict):
-        for key in ("username", "password"):
-            if isinstance(registry.get(key), list):
-                wanted.update({str(name): f"registry: {key}" for name in registry[key]})
-    return wanted
+def _ignored(app: App) -> bool:
+    """Whether git leaves the files of secrets out of the repository."""
+    lines = (app.text(".gitignore") or "").splitlines()
+    return any(re.fullmatch(r"/?\.kamal(?:/|/\*+|/secrets\*?)?", line.strip()) for line in lines)
+
+
+def _handed_on(one: Deployed) -> Iterator[Finding]:
+    """Do the app, which restores, and the accessory get the keys of the bucket."""
+    deployment, role = one.deployment, one.deployment.primary_role
+    app_names = {*deployment.env.names, *(role.env.names if role else ())}
+    receivers: list[tuple[str, set[str], tuple[str, ...]]] = [("app", app_names, ("env", "secret"))]
+    if one.sidecar:
+        names = set(one.sidecar.env.names)
+        receivers.append(("accessory", names, ("accessories", SIDECAR, "env", "secret")))
+    for who, names, path in receivers:
+        missing = [name for name in facts.BUCKET_KEYS if name not in names]
+        if not missing or set(_AMAZON) <= names or deployment.unreadable_at(*path[:-1]):
+            continue
+        file, line = deployment.line(*path)
+        replaced = (
+            "; a destination's list takes the place of that in config/deploy.yml"
+            if line and file != facts.DEPLOY
+            else ""
+        )
+        keys = [f"{'  ' * depth}{key}:" for depth, key in enumerate(path)]
+        keys += [f"{'  ' * len(path)}- {name}" for name in missing]
+        yield Finding(
+            "secrets.keys",
+            "error",
+            file,
+            line,
+            f"the {who} of {one.name} does not get {' and '.join(missing)}, so it cannot reach the "
+            f"bucket{replaced}",
+            f"In {file}:\n" + "\n".join(keys),
+        )

@@ -20,9 +20,10 @@ from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
 from kamalstream.ask.review import review
 from kamalstream.ask.validators import RefusedAnswers
 from kamalstream.check import check_files
+from kamalstream.check.committed import check_committed
+from kamalstream.check.credentials import check_credentials
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
-from kamalstream.check.surroundings import check_surroundings
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.edit.own_files import Adoption
 from kamalstream.errors import BadInput
@@ -151,7 +152,7 @@ def _confirmed(planned: Plan) -> bool:
 
 def _check(folder: Path, console: Console) -> bool:
     checked = App(folder)
-    findings = [*check_files(checked), *check_surroundings(checked)]
+    findings = [*check_files(checked), *check_credentials(checked), *check_committed(checked)]
     with console.status("checking") as status:
         findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
     to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]

@@ -102,23 +102,26 @@ class App:
         """The answers of every destination but the main one: name → databases and volumes."""
         return self.answers.get("destinations") or {}
 
-    @cached_property
-    def litestream(self) -> yaml.Node | None:
-        """config/litestream.yml as a tree with line numbers, None where it is no YAML mapping."""
+    def tree(self, file: str) -> yaml.Node | None:
+        """Return `file` as a tree with line numbers, None where it is no YAML mapping."""
         try:
-            node = yaml.compose(self.text(LITESTREAM) or "", Loader=yaml.SafeLoader)
+            node = yaml.compose(self.text(file) or "", Loader=yaml.SafeLoader)
         except yaml.YAMLError:
             return None
         return node if isinstance(node, yaml.MappingNode) else None
 
-    @cached_property
-    def replicated(self) -> list[Place]:
-        """The `path` of every entry of config/litestream.yml's `dbs`, as containers see it."""
-        entries = child(self.litestream, "dbs")
+    def replicated_by(self, file: str) -> list[Place]:
+        """Return the `path` of every entry of a Litestream configuration's `dbs`."""
+        entries = child(self.tree(file), "dbs")
         if not isinstance(entries, yaml.SequenceNode):
             return []
         paths = [child(entry, "path") for entry in entries.value]
         return [Place(str(p.value), line(p)) for p in paths if isinstance(p, yaml.ScalarNode)]
+
+    @cached_property
+    def replicated(self) -> list[Place]:
+        """What config/litestream.yml replicates, as containers see it."""
+        return self.replicated_by(LITESTREAM)
 
     @property
     def opened(self) -> Databases:
