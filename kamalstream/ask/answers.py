@@ -110,5 +110,5 @@ def changed(answers: Mapping[str, Any], name: str) -> Asking:
     copier.yml would.
     """
     anew = {name, *DEPENDENT.get(name, ())}
-    settled = {k: v for k, v in answers.items() if k not in anew and v is not None}
+    settled = {k: v for k, v in answers.items() if k not in anew}
     return Asking({**settled, "advanced": False}, {name: answers[name]}, [name], quietly=False)

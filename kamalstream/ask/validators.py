@@ -127,16 +127,8 @@ class Form:
         return {name: problem for name, problem in found.items() if problem}
 
     def _known(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those that there is a question for, in its order, and that say something."""
-        return {
-            name: told[name]
-            for name, question in self._asked.items()
-            if name in told and not (told[name] is None and self._may_be_nothing(question))
-        }
-
-    def _may_be_nothing(self, question: Mapping[str, Any]) -> bool:
-        default = question.get("default", "")
-        return question["type"] == "yaml" and default in (None, "null")
+        """Return those that there is a question for, in the order of the questions."""
+        return {name: told[name] for name in self._asked if name in told}
 
     def _context(
         self, told: Mapping[str, Any], folder: str, external: Mapping[str, Any] | None
