@@ -28,6 +28,12 @@ _RUBY = (PRODUCTION_RB, READ_SECRETS)
 # hadolint's and shellcheck's levels; what they call info or style is a matter of taste.
 _LEVELS: dict[str, Level] = {"error": "error", "warning": "warning"}
 
+
+def _level(app: App, file: str, said: str) -> Level | None:
+    """Return what a linter's level means for `file`; of the owner's own files, errors alone."""
+    return _LEVELS.get(said) if said == "error" or not app.is_own(file) else None
+
+
 # Keys of Kamal 1 that Kamal 2 refuses, and what has taken their place.
 _KAMAL_1 = {
     "healthcheck": "Kamal 2 has it under proxy:, where the port is app_port:\n"
@@ -161,10 +167,9 @@ def _hadolint(app: App, program: Path) -> Iterator[Finding]:
         yield Finding("hadolint", "error", DOCKERFILE, 0, message, "Mend the Dockerfile.")
         return
     for said in json.loads(result.stdout):
-        if said["level"] in _LEVELS:
+        if level := _level(app, DOCKERFILE, said["level"]):
             fix = f"https://github.com/hadolint/hadolint/wiki/{said['code']}"
             message = f"{said['message']} ({said['code']})"
-            level = _LEVELS[said["level"]]
             yield Finding("hadolint", level, DOCKERFILE, said["line"], message, fix)
 
 
@@ -180,10 +185,9 @@ def _shellcheck(app: App, program: Path) -> Iterator[Finding]:
     for file in _scripts(app):
         result = _run([program, "--format", "json", file], app.root)
         for said in json.loads(result.stdout or "[]"):
-            if said["level"] in _LEVELS:
+            if level := _level(app, file, said["level"]):
                 fix = f"https://www.shellcheck.net/wiki/SC{said['code']}"
                 message = f"{said['message']} (SC{said['code']})"
-                level = _LEVELS[said["level"]]
                 yield Finding("shellcheck", level, file, said["line"], message, fix)
 
 
