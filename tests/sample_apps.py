@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream.inspect.app import AppFacts
+from kamalstream.inspect.database_yml import Databases
 from kamalstream.inspect.unreadable import Assumed
 
 SOLID = {
@@ -175,9 +176,7 @@ SAMPLES: dict[str, Sample] = {
             }
         ),
         {
-            "is_rails": True,
             "rails_version": "8.0.2",
-            "module": "Shop",
             "app_name": "shop",
             "ruby.version": "3.4.5",
             "lock.bundler": "2.7.1",
@@ -193,15 +192,13 @@ SAMPLES: dict[str, Sample] = {
             "attachments": False,
             "bootsnap": True,
             "thruster": True,
-            "litestream_gem": False,
-            "dockerfile": True,
+            "rails_root": "/rails",
             "dockerfile_env": {
                 "RAILS_ENV": "production",
                 "BUNDLE_DEPLOYMENT": "1",
                 "LANG": "C.UTF-8",
             },
-            "deploy": None,
-            "hosting": (),
+            "kamal": None,
         },
     ),
     "one file in a folder of its own": Sample(
@@ -409,14 +406,6 @@ SAMPLES: dict[str, Sample] = {
             "storage_service": "amazon",
         },
     ),
-    "the litestream gem": Sample(
-        app({"Gemfile.lock": lock(*STOCK, "litestream 0.12.0-x86_64-linux"), "fly.toml": ""}),
-        {"litestream_gem": True, "hosting": ("fly",)},
-    ),
-    "ONCE": Sample(
-        app(module="Chat") | {"hooks/pre-backup": "#!/bin/sh\n"},
-        {"app_name": "chat", "hosting": ("once",)},
-    ),
     "deployed with Kamal": Sample(
         app({"config/deploy.yml": DEPLOY})
         | {
@@ -430,32 +419,17 @@ SAMPLES: dict[str, Sample] = {
         {
             "app_name": "corner-shop",
             "databases.sqlite": {"primary": "storage/db/production.sqlite3"},
-            "deploy.image": "acme/corner-shop",
-            "deploy.hosts": {"web": ("192.0.2.10", "192.0.2.11"), "job": ("192.0.2.12",)},
-            "deploy.registry_server": "ghcr.io",
-            "deploy.registry_username": "acme",
-            "deploy.env_clear": {
+            "kamal.base.image": "acme/corner-shop",
+            "kamal.main.hosts": ("192.0.2.10", "192.0.2.11", "192.0.2.12"),
+            "kamal.main.registry.server": "ghcr.io",
+            "kamal.main.env_clear": {
                 "SOLID_QUEUE_IN_PUMA": "true",
                 "DATABASE_FOLDER": "storage/db",
                 "BASE_URL": None,
             },
-            "deploy.env_secret": ("RAILS_MASTER_KEY", "S3_KEY"),
-            "deploy.env_of_roles": ("JOB_CONCURRENCY",),
-            "deploy.volumes": ("shop_data:/rails/storage", "/srv/exports:/rails/exports:ro"),
-            "deploy.storage_volume": "shop_data",
-            "deploy.accessories": {
-                "meili": "  meili:\n    image: getmeili/meilisearch:v1.10\n"
-                "    host: 192.0.2.10\n    env:\n      secret:\n"
-                "        - MEILI_MASTER_KEY # rotated\n",
-                "redis": '  redis: { image: "redis:7", host: 192.0.2.10 }\n',
-            },
-            "deploy.aliases": {"console": 'app exec --interactive --reuse "bin/rails console"'},
-            "deploy.proxy_hosts": ("shop.example.com", "shop.example.org"),
-            "deploy.ssh_user": "deploy",
-            "deploy.builder_arch": ("amd64", "arm64"),
-            "destinations": ("staging",),
-            "secrets": {
-                ".kamal/secrets": ("RAILS_MASTER_KEY", "KAMAL_REGISTRY_PASSWORD", "SHOP_S3_KEY")
+            "kamal.main.proxy.hosts": ("shop.example.com", "shop.example.org"),
+            "further": {
+                "staging": Databases({"primary": "storage/db/production.sqlite3"}),
             },
             "assumed": "REGISTRY_USER=acme",
         },
@@ -471,14 +445,14 @@ SAMPLES: dict[str, Sample] = {
         {
             "app_name": "shop",
             "databases.sqlite": {},
-            "deploy.hosts": {"web": ("192.0.2.1",)},
-            "deploy.env_secret": ("DATABASE_URL",),
+            "kamal.main.hosts": ("192.0.2.1",),
+            "kamal.main.env_secret": {"DATABASE_URL": "DATABASE_URL"},
         },
         (("config/database.yml", 5, 'ENV["DATABASE_URL"] is set to a value that is not read'),),
     ),
     "deploy.yml decided by code": Sample(
         app({"config/deploy.yml": "service: shop\n<% if ENV['X'] -%>\nimage: x\n<% end -%>\n"}),
-        {"app_name": "shop", "databases.sqlite": ONE, "deploy.service": None},
+        {"app_name": "shop", "databases.sqlite": ONE, "kamal.main.service": None},
         (
             ("config/deploy.yml", 2, "code decides"),
             ("config/deploy.yml", 4, "code decides"),
@@ -486,12 +460,12 @@ SAMPLES: dict[str, Sample] = {
     ),
     "no Rails app": Sample(
         {"Gemfile.lock": lock("sinatra"), "config/database.yml": one("storage/x.sqlite3")},
-        {"is_rails": False, "rails_version": None, "module": None},
+        {"rails_version": None},
         ((".ruby-version", 0, "no file says"),),
     ),
     "a folder without anything": Sample(
         {"README.md": ""},
-        {"is_rails": False, "databases.sqlite": {}, "javascript.manager": None},
+        {"rails_version": None, "databases.sqlite": {}, "javascript.manager": None},
         (
             ("config/database.yml", 0, "there is no such file"),
             ("Gemfile.lock", 0, "there is no such file"),
