@@ -26,6 +26,10 @@ GOOD: dict[str, Any] = {
     "region": "nyc3",
     "endpoint": "https://nyc3.digitaloceanspaces.com",
     "advanced": False,
+    "own_files": None,
+    "rails_root": "/rails",
+    "container_user": "1000:1000",
+    "volumes": [],
     "databases": DEFAULT_DATABASES,
     "backup_ephemeral": False,
     "litestream_version": "0.5",
@@ -36,6 +40,7 @@ GOOD: dict[str, Any] = {
     "ssh_user": "root",
     "arch": "amd64",
     "heartbeat_url": "",
+    "destinations": {},
     "image": {},
 }
 
@@ -48,6 +53,12 @@ def _environment() -> SandboxedEnvironment:
         extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
         keep_trailing_newline=True,
     )
+
+
+def exported(name: str) -> Any:
+    """Return what problems.jinja sets `name` to."""
+    problems = _environment().get_template("kamalstream/ask/problems.jinja")
+    return getattr(problems.make_module(GOOD), name)
 
 
 def problem(question: str, answer: Any, **others: Any) -> str:

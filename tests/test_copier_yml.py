@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from copier import _template, _user_data
 
-from .questions import ASKED, GOOD, QUESTIONS, SETTINGS
+from kamalstream.facts import OWNABLE
+
+from .questions import ASKED, GOOD, QUESTIONS, SETTINGS, exported
 
 # The answers file of every app has these keys: one may be added, none renamed.
 CONTRACT = {
@@ -31,8 +33,17 @@ CONTRACT = {
     "ssh_user",
     "arch",
     "heartbeat_url",
+    "own_files",
 }
 FACTS = {"providers", "versions", "rails_databases", "image_defaults"}
+WORKED_OUT = FACTS | {
+    "backed_up",
+    "built",
+    "data_volumes",
+    "deployments",
+    "refuse_bad_data",
+    "refuse_unreadable_data",
+}
 
 
 def test_the_questions_of_the_contract_are_all_there() -> None:
@@ -94,12 +105,20 @@ def test_bad_data_is_refused_after_the_last_question_and_before_the_first() -> N
 
 
 def test_facts_and_derived_values_are_never_stored() -> None:
-    assert set(QUESTIONS) - set(ASKED) == FACTS | {
-        "backed_up",
-        "built",
-        "refuse_bad_data",
-        "refuse_unreadable_data",
-    }
+    assert set(QUESTIONS) - set(ASKED) == WORKED_OUT
+
+
+def test_what_is_worked_out_is_refused_as_an_answer() -> None:
+    assert set(exported("worked_out")) == WORKED_OUT
+
+
+def test_a_file_may_be_its_owners_in_every_place_or_in_none() -> None:
+    assert tuple(exported("ownable")) == OWNABLE
+    kept = [entry for entry in SETTINGS["_skip_if_exists"] if "own_files" in entry]
+    assert kept == [
+        f"{{% if own_files is none or '{file}' in own_files %}}/{file}{{% endif %}}"
+        for file in OWNABLE
+    ]
 
 
 def test_every_question_has_a_good_answer_in_the_tests() -> None:

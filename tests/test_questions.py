@@ -97,6 +97,36 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
             {"primary": "storage/..data.db"},
         )
     ],
+    ("databases", {"primary": "db/data/a.db"}, {"volumes": ["data:/rails/db/data"]}),
+    ("databases", {"primary": "/data/a.db"}, {"volumes": ["/mnt/a:/data/:z", "b:/rails/storage"]}),
+    ("databases", {"primary": "a/b.db"}, {"rails_root": "/app", "volumes": ["x:/app/a"]}),
+    ("own_files", None, {}),
+    ("own_files", [], {}),
+    ("own_files", ["Dockerfile", ".kamal/secrets"], {}),
+    *[("rails_root", good, {}) for good in ("/rails", "/usr/src/app-1", "/home/app.d/web_app")],
+    *[("container_user", good, {}) for good in ("1000:1000", "0:0", "65534:100")],
+    *[
+        ("volumes", [good], {})
+        for good in (
+            "notes_storage:/rails/storage",
+            "notes_storage:/rails/storage/",
+            "/mnt/data:/data:rw",
+            "/mnt/data:/data:Z,ro",
+            "~/storage:/data",
+            "./storage:/data",
+            "a.b-c_d:/x",
+        )
+    ],
+    ("volumes", [], {}),
+    *[
+        ("destinations", good, {})
+        for good in (
+            {},
+            {"staging": {}},
+            {"qa-2": {"databases": {"primary": DATABASE}, "volumes": []}, "x_y": {}},
+            {"eu": {"databases": {"primary": "/d/a.db"}, "volumes": ["eu:/d"]}},
+        )
+    ],
     *[("litestream_version", good, {}) for good in ("0.5", "0.3")],
     *[("retention", good, {}) for good in ("24h", "720h", "1.5h1500m", "168h30m", "86400s")],
     *[
@@ -306,6 +336,71 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
     *[("databases", bad, DATABASE, {}) for bad in BAD_DATABASES],
     ("databases", {"primary": DATABASE, "queue": DATABASE}, "a file of its own", {}),
     ("databases", {"my db": DATABASE}, "primary", {}),
+    ("databases", {"primary": DATABASE}, "/data/production.sqlite3", {"volumes": ["a:/data"]}),
+    ("databases", {"primary": "/data2/a.db"}, "below /data/", {"volumes": ["a:/data"]}),
+    ("databases", {"primary": "/data/../etc/a"}, "below /data/", {"volumes": ["a:/data"]}),
+    (
+        "databases",
+        {"primary": "storage/data/a.db", "queue": "/data/a.db"},
+        "where another database is",
+        {"volumes": ["a:/data", "b:/rails/storage"]},
+    ),
+    *[("own_files", bad, "[Dockerfile]", {}) for bad in ("Dockerfile", {"Dockerfile": True}, 5)],
+    *[("own_files", [bad], ".dockerignore", {}) for bad in ("config.ru", "/Dockerfile", "*", 5)],
+    *[
+        ("rails_root", bad, "/rails", {})
+        for bad in ("", "/", "rails", "/rails/", "/a/../b", "/a b", "/$HOME", "/a;b", "/a\n", "//a")
+    ],
+    *[
+        ("container_user", bad, "1000:1000", {})
+        for bad in ("", "rails", "1000", "1000:", "rails:rails", "1000:1000:1", "-1:0", "1:1\n")
+    ],
+    *[("volumes", bad, "my-app_storage:", {}) for bad in ("a:/b", {"a": "/b"}, None, 5)],
+    *[
+        ("volumes", [bad], "my-app_storage:/rails/storage", {})
+        for bad in (
+            "",
+            "/rails/storage",
+            "a:b",
+            "a:/",
+            "a:/b/../c",
+            "a:/b:",
+            "a:/b:ro:z",
+            "a b:/c",
+            "a:/b c",
+            "$HOME/a:/b",
+            'a":/b',
+            "a:/b\n",
+            "-v:/b",
+            5,
+            {"source": "a", "target": "/b"},
+        )
+    ],
+    ("volumes", ["a:/b", "c:/b/"], "my-app_storage:/rails/storage", {}),
+    *[("destinations", bad, "staging: {}", {}) for bad in ("staging", ["staging"], None)],
+    *[
+        ("destinations", {bad: {}}, "staging", {})
+        for bad in ("", "Staging", "a/b", "a b", "a.b", "-a", "_a", "2024", "true", "a\n", 5, True)
+    ],
+    *[
+        ("destinations", {"qa": bad}, "staging: {}", {})
+        for bad in (None, [], "x", {"server_ip": "1.2.3.4"})
+    ],
+    ("destinations", {"qa": {"volumes": ["a:b"]}}, '"a:b" is not a volume', {}),
+    ("destinations", {"qa": {"databases": {"primary": "x.db"}}}, '"x.db" is outside', {}),
+    ("destinations", {"qa": {"databases": {"cache": DATABASE}}}, "nothing to back up", {}),
+    ("destinations", {"qa": {"volumes": ["a:/data"]}}, "below /data/", {}),
+    (
+        "destinations",
+        {"qa": {}},
+        "where another database is",
+        {
+            "databases": {
+                "primary": "storage/production.sqlite3",
+                "b": "storage/qa/production.sqlite3",
+            }
+        },
+    ),
     ("databases", {"cache": "storage/c.db", "cable": "storage/d.db"}, DATABASE, {}),
     ("litestream_version", "0.4", "0.5", {}),
     ("retention", "7d", "168h", {}),
@@ -393,7 +488,10 @@ def test_a_bad_answer_is_refused_with_a_line_that_names_it_and_shows_a_good_one(
 ) -> None:
     said = problem(question, answer, **others)
     assert shown in said
-    leaves = answer.values() if isinstance(answer, dict) and answer else [answer]
+    leaves = (
+        [*answer.values(), *answer, answer] if isinstance(answer, dict) and answer else [answer]
+    )
+    leaves += [", ".join(map(str, answer)), *answer] if isinstance(answer, list) else []
     assert (
         any(f'"{leaf}"' in said for leaf in leaves)
         or "my db" in said
@@ -601,6 +699,21 @@ def copier_copy(template: Path, app: Path, *arguments: str) -> subprocess.Comple
         ("backup_ephemeral: maybe", 'backup_ephemeral "maybe" is neither true nor false'),
         ("advanced:", "advanced is empty"),
         ("app_name: 2024", 'app_name "2024" is a number'),
+        ("own_files: Dockerfile", 'own_files "Dockerfile" is not a list'),
+        ("own_files: '[a'", 'own_files "[a" is not a list'),
+        ("own_files: [config.ru]", 'own_files "config.ru" is no file that may be yours'),
+        ("volumes: data:/data", 'volumes "data:/data" is not a list'),
+        ("volumes:", "volumes is empty"),
+        ("volumes: [data]", 'volumes "data" is not a volume of Kamal'),
+        ("rails_root: [/rails]", "rails_root \"['/rails']\" is a list"),
+        ("rails_root: /", 'rails_root "/" is no folder of an image'),
+        ("container_user: rails", 'container_user "rails" is not the numbers'),
+        ("destinations: staging", 'destinations "staging" is not a mapping'),
+        ("destinations: {a: {volumes: x}}", 'destinations "a" has volumes that cannot be'),
+        ("backed_up: {primary: /etc/passwd}", "backed_up \"{'primary': '/etc/passwd'}\" cannot be"),
+        ("versions: {litestream: {}}", "the template works it out: leave it out"),
+        ("refuse_bad_data: x\nbucket: A", 'refuse_bad_data "x" cannot be given'),
+        ("refuse_unreadable_data: x", 'refuse_unreadable_data "x" cannot be given'),
     ],
 )
 def test_a_bad_answer_that_is_given_stops_copier_in_one_line_before_it_writes(
@@ -663,6 +776,14 @@ def test_databases_can_be_given_on_the_command_line(template: Path, tmp_path: Pa
             "primary": "storage/a.db",
             "queue": "storage/b.db",
         }
+
+
+def test_lists_can_be_given_on_the_command_line(template: Path, tmp_path: Path) -> None:
+    given = {"own_files": "[Dockerfile, '.kamal/secrets']", "volumes": '["a:/rails/storage"]'}
+    render(template, tmp_path, given, skip_tasks=True)
+    stored = answers_of(tmp_path)
+    assert stored["own_files"] == ["Dockerfile", ".kamal/secrets"]
+    assert stored["volumes"] == ["a:/rails/storage"]
 
 
 def test_another_provider_brings_its_own_endpoint_on_update(template: Path, tmp_path: Path) -> None:
