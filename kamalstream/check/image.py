@@ -92,13 +92,15 @@ def _ruby(app: App) -> Iterator[Finding]:
     if built is None:
         return
     wanted = ruby_version(app.root, app.lockfile)
-    if wanted.version and built[1] != wanted.version:
+    version = built[1].strip("\"'")
+    # What follows it names a variant of the official image, as in 3.4.7-alpine3.22.
+    if wanted.version and not re.fullmatch(rf"{re.escape(wanted.version)}(?:-[a-z].*)?", version):
         yield Finding(
             "ruby.version",
             "error",
             DOCKERFILE,
             app.line_of(DOCKERFILE, r"^ARG RUBY_VERSION="),
-            f"builds with Ruby {built[1]}, but {wanted.file} says {wanted.version}",
+            f"builds with Ruby {version}, but {wanted.file} says {wanted.version}",
             f"ARG RUBY_VERSION={wanted.version}"
             if app.is_own(DOCKERFILE)
             else f"copier update --trust --data ruby_version={wanted.version}",
@@ -109,7 +111,7 @@ def _ruby(app: App) -> Iterator[Finding]:
             "warning",
             place.file,
             place.line,
-            f"{place.why}; the image gets Ruby {built[1]}",
+            f"{place.why}; the image gets Ruby {version}",
             "Write the version of your app to .ruby-version.",
         )
 

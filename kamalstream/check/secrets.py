@@ -75,17 +75,25 @@ def _files(one: Deployed) -> Iterator[Finding]:
         )
         return
     assigned = {assignment.name for said in there.values() for assignment in said}
+    # What is wanted in one place is said in one finding, at its first line.
+    missing: dict[tuple[str, str], list[str]] = {}
+    lines: dict[tuple[str, str], int] = {}
     for name, places in wanted.items():
         if name not in assigned:
-            yield Finding(
-                "secrets.unset",
-                "error",
-                list(there)[-1],
-                0,
-                f"{name} is wanted by {places[0].where} ({places[0].file}:{places[0].line}), but "
-                f"set in none of the files that {one.name} reads ({', '.join(there)})",
-                f"Add a line {name}=…",
-            )
+            place = (places[0].where, places[0].file)
+            missing.setdefault(place, []).append(name)
+            lines.setdefault(place, places[0].line)
+    for (where, file), names in missing.items():
+        yield Finding(
+            "secrets.unset",
+            "error",
+            list(there)[-1],
+            0,
+            f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} wanted by {where} "
+            f"({file}:{lines[where, file]}), but set in none of the files that {one.name} reads "
+            f"({', '.join(there)})",
+            "\n".join(f"Add a line {name}=…" for name in names),
+        )
 
 
 def _is_written_out(assignment: Assignment) -> bool:
