@@ -1,6 +1,9 @@
-"""The one exception whose text is meant for the user."""
+"""How a command ends early: the one exception whose text is meant for the user, and Ctrl-C."""
 
 from __future__ import annotations
+
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
 
 
 class BadInput(Exception):

@@ -8,8 +8,6 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
-#: The exit code after Ctrl-C.
-INTERRUPTED = 130
 _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from copier import _template, _user_data
 
-from kamalstream.facts import OWNABLE
+from kamalstream.facts import MAY_BE_OWN
 
 from .questions import ASKED, GOOD, QUESTIONS, SETTINGS, exported
 
@@ -113,11 +113,11 @@ def test_what_is_worked_out_is_refused_as_an_answer() -> None:
 
 
 def test_a_file_may_be_its_owners_in_every_place_or_in_none() -> None:
-    assert tuple(exported("ownable")) == OWNABLE
+    assert tuple(exported("ownable")) == MAY_BE_OWN
     kept = [entry for entry in SETTINGS["_skip_if_exists"] if "own_files" in entry]
     assert kept == [
         f"{{% if own_files is none or '{file}' in own_files %}}/{file}{{% endif %}}"
-        for file in OWNABLE
+        for file in MAY_BE_OWN
     ]
 
 

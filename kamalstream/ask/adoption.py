@@ -8,6 +8,8 @@ from typing import Any
 from kamalstream.ask.answers import Known, is_asked
 from kamalstream.ask.detected import (
     detected,
+    of_the_image,
+    refuse_namesakes,
     refuse_what_cannot_be_asked,
     unreadable_databases,
 )
@@ -15,6 +17,7 @@ from kamalstream.ask.image import still_pinned
 from kamalstream.errors import BadInput
 from kamalstream.facts import DEPLOY
 from kamalstream.inspect.app import AppFacts
+from kamalstream.render.with_copier import Asking
 
 _SAID_BY_DEPLOY_YML = {
     *("app_name", "server_ip", "domain", "ssh_user", "arch"),
@@ -27,8 +30,10 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
 
     What is never asked is a fact of the app as it is now; only whose the files are was settled the
     first time. What the owner's own config/deploy.yml says is true whatever was answered before.
-    Raises BadInput for databases that cannot be kept where they are.
+    Raises BadInput for databases that cannot be kept where they are, and for programs of the
+    owner's that are called like ours.
     """
+    refuse_namesakes(facts.path)
     if "databases" not in given:
         refuse_what_cannot_be_asked(facts)
     found, earlier = detected(facts), dict(before)
@@ -37,11 +42,25 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
     found["image"] = still_pinned(found["image"], before.get("image"))
     settled = {"own_files"} if isinstance(before.get("own_files"), list) else set()
     earlier = {k: v for k, v in earlier.items() if is_asked(k) or k in settled}
-    if DEPLOY in ({**found, **earlier}.get("own_files") or ()):
+    # Null is as good as not said: that they were not looked for yet.
+    told = {k: v for k, v in given.items() if k != "own_files" or v is not None}
+    own = {**found, **earlier, **told}["own_files"]
+    own_files = own if isinstance(own, list) else []
+    if DEPLOY in own_files:
         said = _SAID_BY_DEPLOY_YML & found.keys()
         earlier = {k: v for k, v in earlier.items() if k not in said}
-    offered = {**found, **earlier}
-    return Known(dict(given), {k: v for k, v in offered.items() if k not in given})
+    offered = {**found, **of_the_image(facts, own_files), **earlier}
+    return Known(told, {k: v for k, v in offered.items() if k not in told})
+
+
+def owned_otherwise(facts: AppFacts, answers: Mapping[str, Any]) -> Asking:
+    """Return how to render with `answers` in which `own_files` is another than it was.
+
+    Where the Dockerfile is its owner's, its folder and user are the image's, else the template's.
+    """
+    of_one = ("rails_root", "container_user")
+    left = {name: value for name, value in answers.items() if name not in of_one}
+    return Asking({**left, **of_the_image(facts, answers.get("own_files") or ())})
 
 
 def uncertain_databases(facts: AppFacts, known: Known, quietly: bool) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.deployment import Deployment
+from kamalstream.inspect.namesakes import namesakes
 
 _PLACEHOLDERS = {one for ones in facts.PLACEHOLDERS.values() for one in ones}
 
@@ -31,7 +32,8 @@ def detected(app: AppFacts) -> dict[str, Any]:
         found["databases"] = databases
     if app.ruby.version:
         found["ruby_version"] = app.ruby.version
-    found.update(_ownership(app), **_volumes(app))
+    found["own_files"] = _own_files(app)
+    found.update(_volumes(app, facts.DEPLOY in found["own_files"]))
     main = app.kamal and (app.kamal.main or app.kamal.base)
     if main:
         found.update(
@@ -49,22 +51,28 @@ def detected(app: AppFacts) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v is not None and str(v) not in _PLACEHOLDERS}
 
 
-def _ownership(app: AppFacts) -> dict[str, Any]:
-    """Return whose the files are, and what the owner's image has otherwise than ours."""
-    own = set(app.own_files)
+def _own_files(app: AppFacts) -> list[str]:
+    own = {*app.own_files, *namesakes(app.path)}
     main = app.kamal and (app.kamal.main or app.kamal.base)
     if main and main.builder.dockerfile not in (None, facts.DOCKERFILE):
         # What is built is another file, so the template has no say in the image.
         own.add(facts.DOCKERFILE)
-    found: dict[str, Any] = {"own_files": [file for file in facts.OWNABLE if file in own]}
-    if facts.DOCKERFILE in own and app.image:
-        found["rails_root"] = app.rails_root
-        found["container_user"] = app.image.user
-    return found
+    return [file for file in facts.MAY_BE_OWN if file in own]
 
 
-def _volumes(app: AppFacts) -> dict[str, Any]:
-    """Return which volumes hold the databases, where that is not the one of a fresh app."""
+def of_the_image(app: AppFacts, own_files: Collection[str]) -> dict[str, str]:
+    """Return the answers that the owner's Dockerfile gives, none where the template's is taken."""
+    if facts.DOCKERFILE not in own_files or not app.image:
+        return {}
+    user = {"container_user": app.image.user} if app.image.user else {}
+    return {"rails_root": app.rails_root, **user}
+
+
+def _volumes(app: AppFacts, deployed: bool) -> dict[str, Any]:
+    """Return which volumes hold the databases, where that is not the one of a fresh app.
+
+    Of an app that is `deployed` they are named in any case: called otherwise, it keeps its data.
+    """
     main = app.kamal.main if app.kamal else None
     stock = facts.data_volumes({"app_name": app.app_name})
     found = data_volumes(app, main, app.databases.sqlite)
@@ -81,7 +89,8 @@ def _volumes(app: AppFacts) -> dict[str, Any]:
         }
         for name, databases in app.further.items()
     }
-    return {"volumes": [] if found == stock else list(found), "destinations": further}
+    fresh = found == stock and not deployed
+    return {"volumes": [] if fresh else list(found), "destinations": further}
 
 
 def data_volumes(
@@ -99,6 +108,16 @@ def data_volumes(
         elif path.startswith("storage/"):
             volumes[f"{app.app_name}_storage:{app.rails_root}/storage"] = None
     return tuple(volumes)
+
+
+def refuse_namesakes(app: Path) -> None:
+    """Raise BadInput for a program of the owner's where the template has one of its own."""
+    for file in namesakes(app):
+        if file != facts.GUIDE:
+            raise BadInput(
+                f"{file} is a program of yours, and the template has one of that name: rename it, "
+                "then run this again."
+            )
 
 
 def refuse_what_cannot_be_asked(app: AppFacts) -> None:

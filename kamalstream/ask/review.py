@@ -10,6 +10,8 @@ import questionary
 from kamalstream.ask.answers import is_asked
 from kamalstream.render.source import questions
 
+#: Never asked, and shown all the same: what is replaced hangs on it.
+_SHOWN_TOO = "own_files"
 _GO_ON = "Yes: show what would change"
 
 
@@ -18,7 +20,8 @@ def review(answers: Mapping[str, Any], width: int) -> str | None:
 
     `width` is that of the terminal. Raises KeyboardInterrupt where the user leaves.
     """
-    names = [n for n in questions() if n in answers and n != "advanced" and is_asked(n)]
+    shown = [n for n in questions() if n == _SHOWN_TOO or (n != "advanced" and is_asked(n))]
+    names = [name for name in shown if name in answers]
     room = width - 26
     choices = [questionary.Choice(_GO_ON, value="")]
     for name in names:
@@ -36,10 +39,12 @@ def _cut(line: str, room: int) -> str:
 
 
 def _shown(value: Any) -> list[str]:
-    """Return the lines of one answer; of databases each has its own, the primary one first."""
+    """Return the lines of one answer; each database and file has its own, primary first."""
     if isinstance(value, dict):
         names = sorted(value, key=lambda name: (name != "primary", name))
         return [f"{name}: {value[name]}" for name in names] or [""]
+    if isinstance(value, list):
+        return list(map(str, value)) or ["none"]
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     return [str(value)]

@@ -9,9 +9,8 @@ import questionary
 from rich.console import Console
 
 from kamalstream.edit.credentials import NAMES, store
-from kamalstream.errors import BadInput
+from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import APPLICATION_RB
-from kamalstream.terminal import INTERRUPTED
 
 _LABELS = {
     "access_key_id": "Access key id of the bucket",

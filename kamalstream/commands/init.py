@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,12 @@ from rich.markup import escape
 from rich.text import Text
 
 from kamalstream.ask import data_file
-from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
+from kamalstream.ask.adoption import (
+    known_answers,
+    owned_otherwise,
+    uncertain_databases,
+    what_was_read,
+)
 from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
 from kamalstream.ask.review import review
 from kamalstream.ask.validators import RefusedAnswers
@@ -26,16 +32,17 @@ from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.edit.own_files import Adoption
-from kamalstream.errors import BadInput
+from kamalstream.errors import INTERRUPTED, BadInput
+from kamalstream.facts import GUIDE
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.destination import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
-from kamalstream.render.show import differences, left_to_do, overview
+from kamalstream.render.show import by_hand, differences, left_alone, overview
 from kamalstream.render.source import Source, questions, template_source
 from kamalstream.render.with_copier import Asking, render
-from kamalstream.terminal import INTERRUPTED, diff_line, fold, page
+from kamalstream.terminal import diff_line, fold, page
 
 _NO_TERMINAL = (
     "there is no terminal to ask on. Give the answers in a file, and say that nothing is asked:\n"
@@ -84,8 +91,9 @@ def run(folder: Path, options: Options, console: Console) -> int:
         console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", soft_wrap=True)
     console.print()
     fine = _check(folder, console)
-    console.print(_next_steps(folder), soft_wrap=True)
-    _say_what_is_left(planned, console)
+    console.print(_next_steps(folder, GUIDE not in planned.passed_over), soft_wrap=True)
+    console.print()
+    _say(by_hand(planned), console)
     return 0 if fine and not planned.by_hand else 1
 
 
@@ -110,8 +118,11 @@ def _plan(
             break
         again = scratch / f"again{turn}" / app.name
         try:
-            answers = render(source, again, changed(answers, name))
-            rendered = again
+            new = render(source, again, changed(answers, name))
+            if new.get("own_files") != answers.get("own_files"):
+                again = scratch / f"owned{turn}" / app.name
+                new = render(source, again, owned_otherwise(facts, new))
+            answers, rendered = new, again
         except RefusedAnswers as refused:
             console.print(f"[yellow]{escape(fold(str(refused), console))}[/]", soft_wrap=True)
     last = scratch / "last" / app.name if before else None
@@ -135,11 +146,11 @@ def _show(planned: Plan, console: Console) -> None:
         style = "" if line.startswith(" ") else "bold"
         console.print(Text(fold(line, console), style), soft_wrap=True)
     console.print()
-    _say_what_is_left(planned, console)
+    _say([*left_alone(planned), *by_hand(planned)], console)
 
 
-def _say_what_is_left(planned: Plan, console: Console) -> None:
-    for line in left_to_do(planned):
+def _say(lines: Iterable[str], console: Console) -> None:
+    for line in lines:
         style = "" if line.startswith(" ") else "bold yellow"
         console.print(Text(fold(line, console), style), soft_wrap=True)
 
@@ -168,10 +179,10 @@ def _is_next(finding: Finding) -> bool:
     return finding.id in ("secrets.empty", "secrets.no-key")
 
 
-def _next_steps(folder: Path) -> str:
+def _next_steps(folder: Path, guided: bool) -> str:
     steps = [
         ("git add --all && git commit", "Kamal builds from the last commit"),
-        ("kamal setup", "docs/DEPLOYMENT.md has the rest"),
+        ("kamal setup", f"{GUIDE} has the rest" if guided else "the first deploy"),
     ]
     if presence(folder).found != frozenset(NAMES):
         steps.insert(0, ("kamalstream credentials", "the two keys of your bucket"))

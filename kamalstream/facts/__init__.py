@@ -59,6 +59,8 @@ BUCKET_KEYS = ("LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY")
 
 #: Rendered whole where they are as `rails new` or `kamal init` wrote them, else edited in place.
 OWNABLE = (DOCKERFILE, ENTRYPOINT, DEPLOY, SECRETS, DOCKERIGNORE)
+#: What `own_files` may name: the guide too, where its owner has one that is called like ours.
+MAY_BE_OWN = (*OWNABLE, GUIDE)
 #: What must not get into the image, for everyone who can pull it.
 NEVER_IN_THE_IMAGE = (
     "config/master.key",

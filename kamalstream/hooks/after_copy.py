@@ -18,14 +18,14 @@ from kamalstream.ask.adoption import known_answers, what_was_read
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.validators import defaults
 from kamalstream.edit.own_files import Adoption
-from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS, NEW_ANSWERS
+from kamalstream.errors import INTERRUPTED, BadInput
+from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
 from kamalstream.hooks import report
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.destination import refusal
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
-from kamalstream.render.show import left_to_do, overview
+from kamalstream.render.show import by_hand, left_alone, overview
 from kamalstream.render.source import Source
 from kamalstream.render.with_copier import Asking, render
 
@@ -38,9 +38,8 @@ What comes next:
          secret_access_key: ...
 
   2. git add --all && git commit   (Kamal builds from the last commit)
-  3. kamal setup
-
-docs/DEPLOYMENT.md has the rest: first deploy, every day, restore."""
+  3. kamal setup"""
+_GUIDE = f"\n{GUIDE} has the rest: first deploy, every day, restore."
 
 
 def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
@@ -56,14 +55,25 @@ def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
         problem = refusal(app)
         if problem:
             raise BadInput(problem)
-        _adopt(app, template, told, given)
+        planned, kept = _adopt(app, template, told, given)
     except BadInput as error:
         print(f"\nkamalstream: {error}\nNothing was changed.")
         return 1
+    except KeyboardInterrupt:
+        # Copier, which the key reached as well, ends this process within a quarter of a second.
+        print("\nkamalstream: nothing was changed.")
+        return INTERRUPTED
+    try:
+        _say(planned, kept, app)
+    except KeyboardInterrupt:
+        print("\nkamalstream: the files are written; `git diff` shows them.")
+        return INTERRUPTED
     return 0
 
 
-def _adopt(app: Path, template: Path, told: str, given: Collection[str]) -> None:
+def _adopt(
+    app: Path, template: Path, told: str, given: Collection[str]
+) -> tuple[Plan, Path | None]:
     answers: dict[str, Any] = yaml.safe_load(told)
     before = earlier(app)
     facts = inspect_app(app)
@@ -80,8 +90,7 @@ def _adopt(app: Path, template: Path, told: str, given: Collection[str]) -> None
         if before:
             render(source, last, Asking(before))
         planned = plan(Adoption(app, settled, rendered, last if before else None, facts.kamal))
-    kept = apply(planned, datetime.now())
-    _say(planned, kept, app)
+    return planned, apply(planned, datetime.now())
 
 
 def _chosen(
@@ -112,12 +121,14 @@ def _say(planned: Plan, kept: Path | None, app: Path) -> None:
         print(f"  {line}")
     if kept:
         print(f"  What was replaced is kept in {kept.relative_to(app)}.")
-    print()
+    for line in ("", *left_alone(planned)):
+        print(f"  {line}".rstrip())
     fine = report(app)
     print(_NEXT)
-    left = list(left_to_do(planned))
+    if not planned.passed_over:
+        print(_GUIDE)
     if not fine:
         print("\nMend the errors above before you deploy.")
+    left = "\n".join(by_hand(planned)).rstrip()
     if left:
-        print()
-        print("\n".join(left).rstrip())
+        print(f"\n{left}")

@@ -15,7 +15,7 @@ from kamalstream.edit.own_files import Adoption, edits
 from kamalstream.edit.production_rb import Left, edit
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS, ENTRYPOINT, EXECUTABLES, OWNABLE, PRODUCTION_RB
+from kamalstream.facts import ANSWERS, ENTRYPOINT, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
 
 #: `ours` are files that only we have, `whole` those that were as Rails or Kamal wrote them.
 Kind = Literal["new", "ours", "whole", "edited"]
@@ -49,13 +49,15 @@ class Change:
 class Plan:
     """All that would change in the app, and what its owner has to put in by hand.
 
-    `left` are settings of production.rb that its owner chose otherwise.
+    `left` are settings of production.rb that its owner chose otherwise, `passed_over` files of
+    theirs that have nothing to do with the template's of the same name.
     """
 
     app: Path
     changes: tuple[Change, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
     left: tuple[Left, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 def plan(adoption: Adoption) -> Plan:
@@ -95,7 +97,8 @@ def plan(adoption: Adoption) -> Plan:
         if outcome.refused:
             by_hand.append(ByHand(PRODUCTION_RB, 0, outcome.refused, outcome.paste.rstrip()))
         changes += _change(app, PRODUCTION_RB, source, outcome.text, "edited")
-    return Plan(app, tuple(changes), tuple(by_hand), left)
+    guide = (GUIDE,) if adoption.is_own(GUIDE) and (app / GUIDE).exists() else ()
+    return Plan(app, tuple(changes), tuple(by_hand), left, guide)
 
 
 def _stays(adoption: Adoption, file: str) -> bool:

@@ -78,8 +78,12 @@ def overview(plan: Plan) -> Iterator[str]:
             yield f"  {change.file:<33} {size:>8}  {_WHAT.get(change.file, '')}".rstrip()
 
 
-def left_to_do(plan: Plan) -> Iterator[str]:
-    """Yield what the owner has to put in by hand, and what stays as they chose it."""
+def left_alone(plan: Plan) -> Iterator[str]:
+    """Yield what stays as its owner chose it, though the template would have it otherwise."""
+    if plan.passed_over:
+        yield "Yours, though the template has one of that name: it stays, and ours is not written"
+        yield from (f"  {file}" for file in plan.passed_over)
+        yield ""
     if plan.left:
         yield f"Left as you wrote it in {PRODUCTION_RB}"
         for left in plan.left:
@@ -87,6 +91,10 @@ def left_to_do(plan: Plan) -> Iterator[str]:
             if left.write:
                 yield f"    recommended: {left.write}"
         yield ""
+
+
+def by_hand(plan: Plan) -> Iterator[str]:
+    """Yield what the owner has to put in by hand."""
     if plan.by_hand:
         yield "To put in by hand, because it cannot be done with certainty here"
         for one in plan.by_hand:
