@@ -174,18 +174,71 @@ MISTAKES = {
         DEPLOY,
         (r'user: "1000:1000"', 'user: "0:0"'),
     ),
-    "a database that is not restored": (
+    "an entrypoint that restores nothing": (
         "entrypoint.not-restored",
         ENTRYPOINT,
-        (r"^ *restore_if_missing /rails/storage/production\.sqlite3\n", ""),
+        (r"^/rails/bin/boot-restore .*\n", ""),
     ),
-    "a restore of what is not replicated": (
-        "entrypoint.not-replicated",
+    "an entrypoint that restores too late": (
+        "entrypoint.not-restored",
         ENTRYPOINT,
-        (
-            r"^( *)restore_if_missing /rails/storage/production\.sqlite3",
-            r"\1restore_if_missing /rails/storage/x.sqlite3",
-        ),
+        (r"^(/rails/bin/boot-restore .*\n)((?s:.*?)db:prepare\nfi\n)", r"\2\1"),
+    ),
+    "an entrypoint that goes on where restoring fails": (
+        "entrypoint.not-restored",
+        ENTRYPOINT,
+        (r"^set -e((?s:.*?)/bin/boot-restore \"\$@\").*", r"\1"),
+    ),
+    "an image without an entrypoint": (
+        "entrypoint.missing",
+        DOCKERFILE,
+        (r"^ENTRYPOINT.*\n", ""),
+    ),
+    "an image without Litestream": (
+        "dockerfile.no-litestream",
+        DOCKERFILE,
+        (r"^COPY --from=\S*litestream.*\n", ""),
+    ),
+    "an image without sqlite3": (
+        "dockerfile.programs",
+        DOCKERFILE,
+        (r"libvips sqlite3", "libvips"),
+    ),
+    "a boot restore that is kept out of the image": (
+        "dockerignore.needed",
+        ".dockerignore",
+        (r"\Z", "/bin/*restore\n"),
+    ),
+    "no time for a restore": ("deploy.timeout", DEPLOY, (r"^deploy_timeout: 300", "boot: {}")),
+    "a server that is not the answers'": (
+        "answers.server-ip",
+        DEPLOY,
+        (r"203\.0\.113\.7", "203.0.113.8"),
+    ),
+    "a domain that is not the answers'": (
+        "answers.domain",
+        DEPLOY,
+        (r"notes\.example\.com", "www.example.com"),
+    ),
+    "two keys that say where the accessory runs": (
+        "accessory.placement",
+        DEPLOY,
+        (r"^    cmd: replicate", '    cmd: replicate\n    host: "203.0.113.7"'),
+    ),
+    "the volume read-only in the accessory": (
+        "volume.read-only",
+        DEPLOY,
+        (r"^(      - \"notes_storage:/rails/storage)", r"\1:ro"),
+    ),
+    "the volume's parent in the accessory": (
+        "volume.place",
+        DEPLOY,
+        (r"^      - \"notes_storage:/rails/storage", '      - "notes_storage:/rails'),
+    ),
+    "a list of secrets without the keys of the bucket": (
+        "secrets.keys",
+        DEPLOY,
+        (r"^    - LITESTREAM_SECRET_ACCESS_KEY\n", ""),
     ),
     "a secret written out": (
         "secrets.literal",
@@ -260,6 +313,9 @@ def test_a_mistake_is_found(app: Path, mistake: str) -> None:
         (LITESTREAM, "litestream.missing"),
         (DEPLOY, "deploy.missing"),
         (ENTRYPOINT, "entrypoint.missing"),
+        ("bin/boot-restore", "restore.missing"),
+        ("bin/restore", "restore.missing"),
+        (DOCKERFILE, "dockerfile.missing"),
         (".kamal/secrets", "secrets.missing"),
         (".dockerignore", "dockerignore.secret"),
         ("Gemfile.lock", "gems.unreadable"),

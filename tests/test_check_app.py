@@ -63,6 +63,10 @@ def test_hosts_that_shut_out_the_health_check_are_an_error(app: Path, line: str)
         "  # config.hosts = [\n",
         "  config.hosts = nil\n",
         "  config.hosts.clear\n",
+        '  config.hosts << ENV["APP_HOST"] if ENV["APP_HOST"]\n',
+        '  if ENV["APP_HOST"]\n    config.hosts << ENV["APP_HOST"]\n  end\n',
+        '  config.hosts << IPAddr.new("0.0.0.0/0")\n',
+        "  config.hosts << /.*/\n",
         '  config.hosts << "a.example.com"\n'
         '  config.host_authorization = { exclude: ->(request) { request.path == "/up" } }\n',
     ],
@@ -70,6 +74,32 @@ def test_hosts_that_shut_out_the_health_check_are_an_error(app: Path, line: str)
 def test_hosts_that_let_it_pass_are_fine(app: Path, lines: str) -> None:
     add(app, PRODUCTION_RB, lines, before="end")
     assert found(app, "hosts.health-check") == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "shut_out"),
+    [
+        ('config.hosts << "notes.example.com"', False),
+        ('config.hosts << ".example.com"', False),
+        ("config.hosts = %w[www.example.com notes.example.com]", False),
+        ('config.hosts = [\n    "www.example.com",\n    /.*\\.example\\.com/\n  ]', False),
+        ('config.hosts << ENV.fetch("APP_HOST")', False),
+        ('config.hosts << "www.example.com"\n  config.hosts << host if host', False),
+        ('config.hosts << "www.example.com"', True),
+        ('config.hosts = [\n    "www.example.com",\n    /.*\\.example\\.org/\n  ]', True),
+    ],
+)
+def test_a_domain_that_the_hosts_do_not_let_pass_is_an_error(
+    app: Path, hosts: str, shut_out: bool
+) -> None:
+    exclude = 'config.host_authorization = { exclude: ->(request) { request.path == "/up" } }'
+    add(app, PRODUCTION_RB, f"  {hosts}\n  {exclude}\n", before="end")
+    assert found(app, "hosts.health-check") == []
+    findings = found(app, "hosts.proxy")
+    assert bool(findings) == shut_out
+    if shut_out:
+        assert "notes.example.com" in findings[0].message
+        assert findings[0].fix == 'config.hosts << "notes.example.com"'
 
 
 # --- Uploads -----------------------------------------------------------------------------------
@@ -119,10 +149,10 @@ def test_a_second_role_on_the_same_server_is_fine(app: Path) -> None:
         ),
         ("service: notes-staging\n", ["volume notes_storage"]),
         ('service: notes-staging\nvolumes:\n  - "staging_storage:/rails/storage"\n', []),
+        ('servers:\n  web:\n    - "203.0.113.9"\n', []),
         (
-            'servers:\n  web:\n    - "203.0.113.9"\n'
-            'accessories:\n  litestream:\n    host: "203.0.113.9"\n',
-            [],
+            "accessories:\n  litestream:\n    service: notes-litestream-staging\n",
+            ["volume notes_storage"],
         ),
     ],
 )
@@ -138,9 +168,11 @@ def test_staging_and_production_on_one_server_collide(
 
 
 def test_an_accessory_on_another_server_than_the_app_is_an_error(app: Path) -> None:
-    (app / "config/deploy.staging.yml").write_text('servers:\n  web:\n    - "203.0.113.9"\n')
+    text = (app / DEPLOY).read_text()
+    (app / DEPLOY).write_text(text.replace("roles:\n      - web", 'host: "203.0.113.9"'))
     [finding] = found(app, "servers.accessory")
-    assert finding.file == "config/deploy.staging.yml"
+    assert finding.file == DEPLOY
+    assert (app / DEPLOY).read_text().splitlines()[finding.line - 1] == '    host: "203.0.113.9"'
     assert "sees none of the databases" in finding.message
 
 
@@ -160,6 +192,8 @@ def test_a_destination_called_production_does_not_collide_with_what_it_is_made_f
         ("config/puma.rb", 'plugin :litestream if ENV.fetch("RAILS_ENV", "") == "production"'),
         ("Procfile", "backup: bin/rails litestream:replicate"),
         ("bin/docker-entrypoint", "litestream replicate -config config/litestream.yml &"),
+        ("bin/docker-entrypoint", 'exec litestream replicate -exec "$*"'),
+        ("Dockerfile", 'CMD ["litestream", "replicate", "-exec", "bin/rails server"]'),
     ],
 )
 def test_a_second_replicator_is_an_error_with_its_line(app: Path, file: str, line: str) -> None:
@@ -167,6 +201,29 @@ def test_a_second_replicator_is_an_error_with_its_line(app: Path, file: str, lin
     [finding] = found(app, "replicators.two")
     assert (finding.level, finding.file) == ("error", file)
     assert (app / file).read_text().splitlines()[finding.line - 1] == line
+
+
+def test_a_second_replicator_is_found_by_its_image_and_not_by_its_name(app: Path) -> None:
+    text = (app / DEPLOY).read_text()
+    backup = "  backup:\n    image: litestream/litestream:0.3.13\n    roles: [web]\n"
+    backup += '    cmd: replicate\n    volumes: ["notes_storage:/data"]\n'
+    (app / DEPLOY).write_text(text.replace("accessories:\n", f"accessories:\n{backup}", 1))
+    [finding] = found(app, "replicators.two")
+    assert (app / DEPLOY).read_text().splitlines()[finding.line - 1] == "  backup:"
+    assert "kamal accessory remove backup" in finding.fix
+    assert "stays in the bucket" in finding.fix
+    assert "0.5.7 and later read what 0.3 wrote" in finding.fix
+    (app / DEPLOY).write_text((app / DEPLOY).read_text().replace("notes_storage:/data", "x:/data"))
+    assert found(app, "replicators.two") == [], "it replicates something else"
+
+
+def test_a_role_that_replicates_is_found(app: Path) -> None:
+    text = (app / DEPLOY).read_text()
+    role = '    - "203.0.113.7"\n  backup:\n    hosts: ["203.0.113.7"]\n'
+    role += "    cmd: bin/rails litestream:replicate\n"
+    (app / DEPLOY).write_text(text.replace('    - "203.0.113.7"\n', role, 1))
+    [finding] = found(app, "replicators.two")
+    assert "cmd:" in (app / DEPLOY).read_text().splitlines()[finding.line - 1]
 
 
 def test_the_gem_alone_is_a_note(app: Path) -> None:

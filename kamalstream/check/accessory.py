@@ -37,6 +37,10 @@ def check(app: App) -> Iterator[Finding]:
             )
 
 
+#: A release that stays what it is.
+PINNED = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9]+)?")
+
+
 def tag_of(image: str) -> str:
     """Return the tag of an image, "latest" where it has none."""
     name, _, tag = image.partition("@")[0].rpartition(":")
@@ -49,7 +53,7 @@ def _image(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
     if one.deployment.unreadable_at("accessories", SIDECAR, "image"):
         return
     tag = tag_of(image)
-    if not re.fullmatch(r"v?[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9]+)?", tag):
+    if not PINNED.fullmatch(tag):
         yield Finding(
             "accessory.unpinned",
             "warning",

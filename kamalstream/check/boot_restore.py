@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from kamalstream import facts
-from kamalstream.check.accessory import tag_of
+from kamalstream.check.accessory import PINNED, tag_of
 from kamalstream.check.deployed import Deployed, deployments, words
 from kamalstream.check.finding import Finding
 from kamalstream.edit.entrypoint import commands
@@ -59,7 +59,7 @@ def _litestream(one: Deployed, image: Image) -> Iterator[Finding]:
         )
     elif one.sidecar and found.image and "$" not in (found.version or ""):
         version = found.version or "latest"
-        if version != tag:
+        if PINNED.fullmatch(tag) and version != tag:
             yield Finding(
                 "dockerfile.litestream",
                 "error" if version.split(".")[:2] != tag.split(".")[:2] else "warning",
@@ -162,7 +162,7 @@ def _programs(one: Deployed, image: Image) -> Iterator[Finding]:
     wanted = {"sqlite3": "sqlite" if image.alpine else "sqlite3"}
     if image.alpine:
         wanted["bash"] = "bash"
-    if any(re.search(r"\b(?:add|install)\b.*\$", body) for body in steps):
+    if any(re.search(r"\b(?:add|install)\b[^&;|]*\$", body) for body in steps):
         # What a variable holds may be among the packages.
         return
     missing = {

@@ -15,6 +15,7 @@ from kamalstream.check.finding import Finding, Level
 from kamalstream.facts import (
     BOOT_RESTORE,
     DOCKERFILE,
+    EXECUTABLES,
     LITESTREAM,
     PRODUCTION_RB,
     READ_SECRETS,
@@ -31,7 +32,8 @@ _LEVELS: dict[str, Level] = {"error": "error", "warning": "warning"}
 
 def _level(app: App, file: str, said: str) -> Level | None:
     """Return what a linter's level means for `file`; of the owner's own files, errors alone."""
-    return _LEVELS.get(said) if said == "error" or not app.is_own(file) else None
+    ours = file in (*EXECUTABLES, DOCKERFILE) and not app.is_own(file)
+    return _LEVELS.get(said) if said == "error" or ours else None
 
 
 # Keys of Kamal 1 that Kamal 2 refuses, and what has taken their place.
@@ -159,18 +161,17 @@ def _litestream(app: App, program: Path) -> Iterator[Finding]:
 
 
 def _hadolint(app: App, program: Path) -> Iterator[Finding]:
-    if app.text(DOCKERFILE) is None:
-        return
-    result = _run([program, "--no-fail", "--format", "json", DOCKERFILE], app.root)
-    if result.returncode:
-        message = _last_words(result)
-        yield Finding("hadolint", "error", DOCKERFILE, 0, message, "Mend the Dockerfile.")
-        return
-    for said in json.loads(result.stdout):
-        if level := _level(app, DOCKERFILE, said["level"]):
-            fix = f"https://github.com/hadolint/hadolint/wiki/{said['code']}"
-            message = f"{said['message']} ({said['code']})"
-            yield Finding("hadolint", level, DOCKERFILE, said["line"], message, fix)
+    for file in _present(app, tuple(dict.fromkeys(one.dockerfile for one in deployments(app)))):
+        result = _run([program, "--no-fail", "--format", "json", file], app.root)
+        if result.returncode:
+            message = _last_words(result)
+            yield Finding("hadolint", "error", file, 0, message, "Mend the Dockerfile.")
+            continue
+        for said in json.loads(result.stdout):
+            if level := _level(app, file, said["level"]):
+                fix = f"https://github.com/hadolint/hadolint/wiki/{said['code']}"
+                message = f"{said['message']} ({said['code']})"
+                yield Finding("hadolint", level, file, said["line"], message, fix)
 
 
 def _bash(app: App, program: Path) -> Iterator[Finding]:
