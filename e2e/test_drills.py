@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 
@@ -147,6 +148,37 @@ def test_the_volume_is_destroyed(deployed: Stage, drill: Callable[..., None]) ->
         before,
         after,
         f"back {took:.0f} s after the loss, image build included",
+    )
+
+
+def test_two_containers_boot_at_once(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    for step in (("app", "stop"), ("accessory", "stop", "litestream")):
+        assert deployed.kamal(*step).code == 0
+    mount = ("--volume", f"{app.NAME}_storage:/s", "kamalstream/debian")
+    deployed.engine.docker("run", "--rm", *mount, "find", "/s", "-mindepth", "1", "-delete")
+    # No server: whatever the container starts, the databases come first.
+    count = "bin/rails runner 'print %q(rows ), Entry.count'"
+    with ThreadPoolExecutor(2) as pool:
+        booted = [pool.submit(deployed.kamal, "app", "exec", "--primary", count) for _ in range(2)]
+    for one in booted:
+        done = one.result()
+        assert done.code == 0, done.text[-3000:]
+        assert f"rows {len(before['primary'])}" in done.text, done.text[-3000:]
+    for step in (("accessory", "start", "litestream"), ("app", "start")):
+        assert deployed.kamal(*step).code == 0
+    kept = deployed.engine.docker("run", "--rm", *mount, "ls", "/s")
+    assert "restoring" not in kept
+    write(deployed)
+    live = deployed.site.rows()
+    assert all(set(before[name]) <= set(live[name]) for name in before)
+    drill(
+        "Empty volume, two containers boot at once (`kamal app exec`)",
+        live,
+        lose_and_set_up(deployed),
+        "both see all rows, neither replaces what the other uses; history goes on",
     )
 
 

@@ -91,6 +91,23 @@ def test_a_good_configuration_brings_every_database_back(
     assert [step.split()[0] for step in steps] == ["writing", "everything", *["restoring"] * 2]
 
 
+@requires("weed", "litestream-0.5")
+def test_databases_outside_of_rails_and_another_rails_root_are_drilled_too(
+    s3: ScratchS3, tmp_path: Path
+) -> None:
+    text = litestream_yml("0.5", "elsewhere").replace("/rails/storage", "/app/storage")
+    text = text.replace("/app/storage/production_queue", "/data/production_queue")
+    databases = {**DATABASES, "queue": "/data/production_queue.sqlite3"}
+    reports = drill(
+        app_with(tmp_path, text), databases, "0.5", seconds=1, server=s3, rails_root="/app"
+    )
+    assert [report.problems for report in reports] == [(), ()]
+    assert [report.path for report in reports] == [
+        "/app/storage/production.sqlite3",
+        "/data/production_queue.sqlite3",
+    ]
+
+
 @SERIES
 def test_a_wrong_path_is_a_database_that_nothing_backs_up(
     series: str, s3: ScratchS3, tmp_path: Path

@@ -27,7 +27,14 @@ def run(folder: Path, seconds: float, console: Console) -> bool:
             status.update(words)
             console.print(f"  {words}")
 
-        reports = drill(folder, app.backed_up, app.series, seconds=seconds, on_progress=step)
+        reports = drill(
+            folder,
+            app.backed_up,
+            app.series,
+            seconds=seconds,
+            rails_root=app.rails_root,
+            on_progress=step,
+        )
     console.print(_table(reports))
     for report in reports:
         for problem in report.problems:

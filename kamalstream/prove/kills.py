@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kamalstream.errors import BadInput
+from kamalstream.facts import RAILS_ROOT
 from kamalstream.inspect.adopted import App
 from kamalstream.prove.drill import DrillReport, lose_and_restore, staged
 from kamalstream.prove.s3 import ScratchS3
@@ -65,17 +66,19 @@ def kill_often(
     *,
     lanes: int = 4,
     earliest: float = SETTLED,
+    rails_root: str = RAILS_ROOT,
 ) -> Kills:
     """Kill Litestream and the writers of `app` with SIGKILL at `kills` random moments.
 
-    Takes `app`, `databases` and `series` as `drill` does. The moments lie in the 3.5 s that begin
-    `earliest` seconds after the start. Each of the `lanes` that run side by side goes on with what
-    came back to it, so a later kill also counts what an earlier one should have kept.
+    Takes `app`, `databases`, `series` and `rails_root` as `drill` does. The moments lie in the
+    3.5 s that begin `earliest` seconds after the start. Each of the `lanes` that run side by side
+    goes on with what came back to it, so a later kill also counts what an earlier one should have
+    kept.
 
     Raises:
         BadInput: as `drill`.
     """
-    scene_of = staged(app, databases, series)
+    scene_of = staged(app, databases, series, rails_root)
 
     def run(lane: int) -> list[tuple[DrillReport, ...]]:
         with tempfile.TemporaryDirectory(prefix="kamalstream-kills-") as folder:
@@ -128,6 +131,7 @@ def main() -> int:
                 server,
                 lanes=options.lanes,
                 earliest=options.earliest,
+                rails_root=app.rails_root,
             )
     except BadInput as problem:
         print(problem, file=sys.stderr)
