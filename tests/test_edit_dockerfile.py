@@ -18,7 +18,7 @@ from kamalstream.edit.edited import Edited
 from kamalstream.edit.entrypoint import entrypoint_script
 from kamalstream.inspect.dockerfile_text import parse
 from kamalstream.inspect.folder_owner import folder_owner
-from kamalstream.inspect.image import Stages, read_image
+from kamalstream.inspect.image import Build, Stages, read_image
 
 from .conftest import APPS, requires
 
@@ -226,10 +226,10 @@ def test_where_rails_lives(text: str, workdir: str | None) -> None:
 
 def test_the_stage_that_kamal_builds_need_not_be_the_last() -> None:
     text = 'FROM ruby:3 AS web\nUSER 7\nENTRYPOINT ["bin/boot"]\nFROM web AS tests\nUSER 8\n'
-    assert read_image(text, "web").user == "7:0"
-    result = edited(text, target="web", targets=())
+    assert read_image(text, Build("web")).user == "7:0"
+    result = edited(text, build=Build("web"), targets=())
     assert result.text.index(COPY) < result.text.index("FROM web")
-    assert edited(text, target="nothing").by_hand[0].why == "it has no stage nothing"
+    assert edited(text, build=Build("nothing")).by_hand[0].why == "it has no stage nothing"
 
 
 @pytest.mark.parametrize(
@@ -595,3 +595,9 @@ def test_hadolint_reads_what_comes_of_them(tmp_path: Path) -> None:
             {*re.findall(rf"{name}\.(\d+):\d+(?::\d+)? (?:DL1000|.*unexpected)", said.stdout)}
         )
     assert found == [set(), set()]
+
+
+def test_arguments_of_the_build_are_filled_in() -> None:
+    text = "FROM ruby:3\nARG APP_UID=1\nARG APP_GID\nUSER ${APP_UID:?}:${APP_GID:?}\n"
+    assert read_image(text).user is None
+    assert read_image(text, Build(args={"APP_UID": 2233, "APP_GID": "44"})).user == "2233:44"

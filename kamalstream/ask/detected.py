@@ -57,6 +57,9 @@ def _own_files(app: AppFacts) -> list[str]:
     if main and main.builder.dockerfile not in (None, facts.DOCKERFILE):
         # What is built is another file, so the template has no say in the image.
         own.add(facts.DOCKERFILE)
+    if facts.DOCKERFILE in own and (app.path / facts.ENTRYPOINT).is_file():
+        # It was written for that image: Rails 8.0's finds a jemalloc that ours would not.
+        own.add(facts.ENTRYPOINT)
     return [file for file in facts.MAY_BE_OWN if file in own]
 
 

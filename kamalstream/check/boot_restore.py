@@ -14,6 +14,7 @@ from kamalstream.check.finding import Finding
 from kamalstream.edit.entrypoint import commands
 from kamalstream.facts import BOOT_RESTORE, RESTORE
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.app import build_of
 from kamalstream.inspect.image import Image, Stages
 from kamalstream.inspect.kamal_values import text
 
@@ -157,7 +158,7 @@ def _programs(one: Deployed, image: Image) -> Iterator[Finding]:
     """bin/restore runs in a container of the app, in bash and with sqlite3."""
     if not _BARE.match(image.base):
         return
-    stages = Stages(one.app.text(one.dockerfile) or "", one.deployment.builder.target)
+    stages = Stages(one.app.text(one.dockerfile) or "", build_of(one.deployment))
     steps = [step.instruction.body for _, step in stages.steps(stages.final)]
     wanted = {"sqlite3": "sqlite" if image.alpine else "sqlite3"}
     if image.alpine:

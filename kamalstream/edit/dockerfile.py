@@ -16,6 +16,8 @@ from kamalstream.inspect.dockerfile_text import parse
 from kamalstream.inspect.folder_owner import folder_owner
 from kamalstream.inspect.image import (
     LITESTREAM_IMAGE,
+    PLAIN,
+    Build,
     Image,
     Litestream,
     Stages,
@@ -47,7 +49,7 @@ def edit(
     last_targets: Sequence[str] = (),
     last_boot_restore: str | None = None,
     file: str = DOCKERFILE,
-    target: str | None = None,
+    build: Build = PLAIN,
 ) -> Edited:
     """Bring Litestream in, give the folders of the volumes to the app's user, add an ENTRYPOINT.
 
@@ -55,25 +57,25 @@ def edit(
     container that volumes with databases are mounted on; `context_has` says whether a file, or
     anything below a folder, of the app gets into the build; `boot_restore` is the absolute path of
     that program. What begins with `last` is what the release before this one put (None and empty
-    at adoption): what it put and is no longer there stays out. `target` is the stage that Kamal
-    builds, by default the last one.
+    at adoption): what it put and is no longer there stays out. `build` is how Kamal
+    builds it.
 
     An ENTRYPOINT with a script of the app is left alone: the script gets the call.
     """
     by_hand: list[ByHand] = []
-    if not read_image(text, target).line:
-        why = f"it has no stage {target}" if target else "it has no FROM"
+    if not read_image(text, build).line:
+        why = f"it has no stage {build.target}" if build.target else "it has no FROM"
         return Edited(text, (ByHand(file, 0, why, copy_line),))
     steps: list[tuple[str, Callable[[str], str]]] = [
-        (copy_line, lambda now: _litestream(now, copy_line, last_copy_line, target)),
+        (copy_line, lambda now: _litestream(now, copy_line, last_copy_line, build)),
         *(
-            (_owner_line(one, text, target), _owning(one, context_has, target))
+            (_owner_line(one, text, build), _owning(one, context_has, build))
             for one in targets
             if one not in last_targets
         ),
         (
             f"ENTRYPOINT {json.dumps([boot_restore, 'exec'])}",
-            lambda now: _entrypoint(now, context_has, boot_restore, last_boot_restore, target),
+            lambda now: _entrypoint(now, context_has, boot_restore, last_boot_restore, build),
         ),
     ]
     for _, step in steps:
@@ -88,8 +90,8 @@ def edit(
     return Edited(text, tuple(by_hand))
 
 
-def _litestream(text: str, copy_line: str, last: str | None, target: str | None) -> str:
-    image = read_image(text, target)
+def _litestream(text: str, copy_line: str, last: str | None, build: Build) -> str:
+    image = read_image(text, build)
     wanted = LITESTREAM_IMAGE.search(copy_line.replace("=", " "))
     if wanted is None:
         raise ValueError(f"no image of Litestream: {copy_line}")
@@ -100,7 +102,7 @@ def _litestream(text: str, copy_line: str, last: str | None, target: str | None)
             raise UnsureError(why, start.line)
     have = image.litestream
     if have is None:
-        return text if last is not None else _with_copy(text, copy_line, image, target)
+        return text if last is not None else _with_copy(text, copy_line, image, build)
     if have.image is None:
         raise UnsureError(f"Litestream comes in another way here; {wanted[2]} is needed", have.line)
     if have.version == wanted[2]:
@@ -110,11 +112,11 @@ def _litestream(text: str, copy_line: str, last: str | None, target: str | None)
         return text
     if before and have.version != before[2]:
         raise UnsureError(f"it brings Litestream {have.version}, not {wanted[2]}", have.line)
-    return _with_pin(text, wanted[2], have, target)
+    return _with_pin(text, wanted[2], have, build)
 
 
-def _with_copy(text: str, copy_line: str, image: Image, target: str | None) -> str:
-    stages = Stages(text, target)
+def _with_copy(text: str, copy_line: str, image: Image, build: Build) -> str:
+    stages = Stages(text, build)
     assert stages.final
     place = stages.final.end
     for one in stages.final.instructions:
@@ -124,13 +126,13 @@ def _with_copy(text: str, copy_line: str, image: Image, target: str | None) -> s
     new = lines.paragraph(text, place, [COPY_COMMENT, copy_line])
     after = lines.insert(text, place, new)
     word, _, head = copy_line.partition(" ")
-    brought = read_image(after, target).litestream
+    brought = read_image(after, build).litestream
     if brought is None or brought.image is None:
         raise UnsureError("Litestream would not get into the image", image.line)
-    return _accepted(text, after, [(word, head)], target, litestream=brought)
+    return _accepted(text, after, [(word, head)], build, litestream=brought)
 
 
-def _with_pin(text: str, version: str, have: Litestream, target: str | None) -> str:
+def _with_pin(text: str, version: str, have: Litestream, build: Build) -> str:
     """Return the text with another tag where Litestream's image is named."""
     all_lines = lines.split(text)
     found = [
@@ -152,42 +154,40 @@ def _with_pin(text: str, version: str, have: Litestream, target: str | None) -> 
         lambda m: m[1] + tag, changed[0][0].head.replace("=", " ")
     ) != changed[0][1].head.replace("=", " "):
         raise UnsureError(f"it names another Litestream than {version}", have.line)
-    image = read_image(after, target)
+    image = read_image(after, build)
     if image.litestream is None or image.litestream.version != version:
         raise UnsureError(f"it names another Litestream than {version}", have.line)
     return after
 
 
-def _owner_line(folder: str, text: str, target: str | None) -> str:
-    user = read_image(text, target).user or "UID:GID"
+def _owner_line(folder: str, text: str, build: Build) -> str:
+    user = read_image(text, build).user or "UID:GID"
     return f"RUN mkdir -p {folder} && chown {user} {folder}"
 
 
-def _owning(
-    folder: str, context_has: Callable[[str], bool], target: str | None
-) -> Callable[[str], str]:
+def _owning(folder: str, context_has: Callable[[str], bool], build: Build) -> Callable[[str], str]:
     """Return what gives `folder` to the user of the image, where that is needed."""
 
     def step(text: str) -> str:
-        image = read_image(text, target)
+        image = read_image(text, build)
         if image.user is None:
             raise UnsureError(f"the number of its user is not known, who has to own {folder}")
         uid = image.user.partition(":")[0]
 
         def is_given(now: str) -> bool:
-            return folder_owner(Stages(now, target), folder, context_has) == uid
+            return folder_owner(Stages(now, build), folder, context_has) == uid
 
         if uid == "0" or is_given(text):
             return text
         if re.search(r"[^\w/.@+-]", folder):
             raise UnsureError(f"its user has to own {folder}")
-        head = _owner_line(folder, text, target).partition(" ")[2]
-        places = _places_as_root(text, target)
+        head = _owner_line(folder, text, build).partition(" ")[2]
+        places = _places_as_root(text, build)
         for place in places:
             new = lines.paragraph(text, place, [OWNER_COMMENT, f"RUN {head}"])
             after = lines.insert(text, place, new)
             if is_given(after):
-                return _accepted(text, after, [("RUN", head)], target)
+                return _accepted(text, after, [("RUN", head)], build)
         if not places:
             raise UnsureError(f"its USER has to own {folder}, and none is set in the final stage")
         raise UnsureError(f"its USER has to own {folder}")
@@ -195,12 +195,12 @@ def _owning(
     return step
 
 
-def _places_as_root(text: str, target: str | None) -> list[int]:
+def _places_as_root(text: str, build: Build) -> list[int]:
     """Return the lines of the final stage behind which root can still do something.
 
     That is: before the first USER and before the last one, and the comments directly above it.
     """
-    stages = Stages(text, target)
+    stages = Stages(text, build)
     found = [
         _above(text, step.instruction.line)
         for stage, step in stages.steps(stages.final)
@@ -228,12 +228,12 @@ def _entrypoint(
     context_has: Callable[[str], bool],
     boot_restore: str,
     last: str | None,
-    target: str | None,
+    build: Build,
 ) -> str:
-    image = read_image(text, target)
+    image = read_image(text, build)
     start = image.entrypoint
     if start is None:
-        return text if last is not None else _with_entrypoint(text, image, boot_restore, target)
+        return text if last is not None else _with_entrypoint(text, image, boot_restore, build)
     if start.words is None:
         if boot_restore in start.shell:
             return text
@@ -241,14 +241,14 @@ def _entrypoint(
     if start.words[:1] == (boot_restore,):
         return text
     if last is not None and start.words[:1] == (last,):
-        return _with_words(text, start, (boot_restore, *start.words[1:]), target)
+        return _with_words(text, start, (boot_restore, *start.words[1:]), build)
     if last is not None or entrypoint_script(image, context_has) is not None:
         return text
-    return _with_words(text, start, (boot_restore, "exec", *start.words), target)
+    return _with_words(text, start, (boot_restore, "exec", *start.words), build)
 
 
-def _with_entrypoint(text: str, image: Image, boot_restore: str, target: str | None) -> str:
-    stages = Stages(text, target)
+def _with_entrypoint(text: str, image: Image, boot_restore: str, build: Build) -> str:
+    stages = Stages(text, build)
     assert stages.final
     if not _NO_ENTRYPOINT.fullmatch(image.base):
         why = f"{image.base} may have an ENTRYPOINT of its own, which this would replace"
@@ -262,13 +262,13 @@ def _with_entrypoint(text: str, image: Image, boot_restore: str, target: str | N
     head = json.dumps(words)
     new = lines.paragraph(text, place, [ENTRYPOINT_COMMENT, f"ENTRYPOINT {head}"])
     after = lines.insert(text, place, new)
-    now = read_image(after, target).entrypoint
+    now = read_image(after, build).entrypoint
     if now is None or now.words != words:
         raise UnsureError("it has no ENTRYPOINT", image.line)
-    return _accepted(text, after, [("ENTRYPOINT", head)], target, entrypoint=now)
+    return _accepted(text, after, [("ENTRYPOINT", head)], build, entrypoint=now)
 
 
-def _with_words(text: str, start: Start, words: tuple[str, ...], target: str | None) -> str:
+def _with_words(text: str, start: Start, words: tuple[str, ...], build: Build) -> str:
     """Return the text with other words at the beginning of an ENTRYPOINT in exec form."""
     before = list(start.words or ())
     rest = before[1:] if words[1:] == tuple(before[1:]) else before
@@ -286,7 +286,7 @@ def _with_words(text: str, start: Start, words: tuple[str, ...], target: str | N
     else:
         all_lines[start.line - 1 : start.end] = [match[1] + new + (", " if rest else "") + behind]
     after = "".join(all_lines)
-    now = read_image(after, target).entrypoint
+    now = read_image(after, build).entrypoint
     changed = [(one, two) for one, two in zip(parse(text), parse(after), strict=True) if one != two]
     if now is None or now.words != words or [one.line for one, _ in changed] != [start.line]:
         raise UnsureError("its ENTRYPOINT cannot be read", start.line)
@@ -297,7 +297,7 @@ def _accepted(
     before: str,
     after: str,
     added: _Added,
-    target: str | None,
+    build: Build,
     litestream: Litestream | None = None,
     entrypoint: Start | None = None,
 ) -> str:
@@ -306,7 +306,7 @@ def _accepted(
     old = [(one.word, one.body) for one in parse(before)]
     at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(old))
     spliced = old[:at] + added + old[at:]
-    then, now = read_image(before, target), read_image(after, target)
+    then, now = read_image(before, build), read_image(after, build)
     same = replace(
         _placeless(then),
         litestream=_unplaced(litestream or then.litestream),

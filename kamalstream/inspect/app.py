@@ -12,7 +12,7 @@ from kamalstream.inspect.database_yml import Databases, production_databases
 from kamalstream.inspect.deployment import Deployment, Kamal, kamal
 from kamalstream.inspect.dockerfile import dockerfile_env
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
-from kamalstream.inspect.image import Image, read_image
+from kamalstream.inspect.image import Build, Image, read_image
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.railties import application, uses_active_storage
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
@@ -143,8 +143,12 @@ def image_of(app: Path, one: Deployment | None) -> Image | None:
     file = app / ((one.builder.dockerfile if one else None) or DOCKERFILE)
     if not file.is_file():
         return None
-    target = one.builder.target if one else None
-    return read_image(file.read_text("utf-8", errors="replace"), target)
+    return read_image(file.read_text("utf-8", errors="replace"), build_of(one))
+
+
+def build_of(one: Deployment | None) -> Build:
+    """Return how Kamal builds the image of `one`."""
+    return Build(one.builder.target, one.builder.args) if one else Build()
 
 
 def root_of(image: Image | None) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kamalstream.inspect.accounts import Accounts
 from kamalstream.inspect.dockerfile import commands, env_pairs
@@ -18,7 +19,7 @@ from kamalstream.inspect.dockerfile_text import Instruction, parse, unquoted, wo
 
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _OPTIONS = re.compile(r"(?:--\S+\s+)*")
-_VARIABLE = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?::?-([^{}$]*))?\}|)")
+_VARIABLE = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?::?-([^{}$]*)|:?\?[^{}$]*)?\}|)")
 #: An image of Litestream's own: repository, tag and digest.
 LITESTREAM_IMAGE = re.compile(
     r"((?:[\w.-]+(?::\d+)?/)*litestream/litestream)(?::([\w$][\w.${}-]*))?(@sha256:[0-9a-f]+)?(?!\S)"
@@ -77,6 +78,18 @@ class Image:
         return "alpine" in self.base.lower()
 
 
+@dataclass(frozen=True)
+class Build:
+    """How a Dockerfile is built: the stage called `target` (None: the last), with `args` given."""
+
+    target: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: A build of the last stage, without arguments.
+PLAIN = Build()
+
+
 @dataclass
 class Stage:
     """One stage: what stands behind FROM, and the instructions after it."""
@@ -114,10 +127,12 @@ class Step:
 
 
 class Stages:
-    """The stages of the Dockerfile `text`; the final one is `target` or the last."""
+    """The stages of the Dockerfile `text`, built as `build` says."""
 
-    def __init__(self, text: str, target: str | None = None) -> None:
+    def __init__(self, text: str, build: Build = PLAIN) -> None:
         """Split the text into stages."""
+        target = build.target
+        self.given = {name: str(value) for name, value in build.args.items()}
         self.arguments: dict[str, str | None] = {}
         self.all: list[Stage] = []
         for one in parse(text):
@@ -129,7 +144,7 @@ class Stages:
             elif self.all:
                 self.all[-1].instructions.append(one)
             elif one.word == "ARG":
-                self.arguments |= _arguments(one.head, self.arguments, {})
+                self.arguments |= _arguments(one.head, self.arguments, {}, self.given)
         named = self.find(target) if target else None
         self.final = named or (self.all[-1] if self.all and not target else None)
         runs = [
@@ -180,9 +195,8 @@ class Stages:
                 step = Step(instruction, workdir, user, {**arguments, **env})
                 yield one, step
                 if instruction.word == "ARG":
-                    arguments |= _arguments(
-                        instruction.head, {**self.arguments, **step.variables}, self.arguments
-                    )
+                    known = {**self.arguments, **step.variables}
+                    arguments |= _arguments(instruction.head, known, self.arguments, self.given)
                 elif instruction.word == "ENV":
                     pairs = env_pairs(instruction.head).items()
                     env |= {name: step.fill(value) for name, value in pairs}
@@ -192,9 +206,9 @@ class Stages:
                     user = step.fill(unquoted(instruction.head))
 
 
-def read_image(text: str, target: str | None = None) -> Image:
-    """Read what the final stage (or the one called `target`) of the Dockerfile `text` makes."""
-    stages = Stages(text, target)
+def read_image(text: str, build: Build = PLAIN) -> Image:
+    """Read what the final stage of the Dockerfile `text`, built as `build` says, makes."""
+    stages = Stages(text, build)
     final = stages.final
     if final is None:
         return Image()
@@ -241,13 +255,17 @@ def _and_last(stages: Stages, final: Stage) -> Iterator[tuple[Stage, Step]]:
 
 
 def _arguments(
-    head: str, known: dict[str, str | None], outside: dict[str, str | None]
+    head: str,
+    known: dict[str, str | None],
+    outside: dict[str, str | None],
+    given: Mapping[str, str],
 ) -> dict[str, str | None]:
     """Return the variables of an ARG; without a default one has the value from before FROM."""
     found: dict[str, str | None] = {}
     for word in words(head):
         name, equals, value = word.partition("=")
-        found[name] = _fill(unquoted(value), known) if equals else outside.get(name)
+        default = _fill(unquoted(value), known) if equals else outside.get(name)
+        found[name] = given.get(name, default)
     return found
 
 
