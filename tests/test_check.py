@@ -407,6 +407,44 @@ def test_what_a_real_program_refuses_is_an_error(
     assert str(app) not in found[0].message
 
 
+@requires("kamal")
+@pytest.mark.parametrize(
+    ("old", "new", "said", "stands", "fix"),
+    [
+        (
+            r"^builder:",
+            "healthcheck:\n  path: /up\nbuilder:",
+            "unknown key: healthcheck",
+            "healthcheck:",
+            "proxy:\n  app_port: 3000\n  healthcheck:\n    path: /up",
+        ),
+        (
+            r"^    cmd: replicate",
+            "    cmd: replicate\n    restart: always",
+            "unknown key: restart",
+            "restart: always",
+            "needs a newer Kamal",
+        ),
+        (
+            r"^  WEB_CONCURRENCY|^    WEB_CONCURRENCY",
+            '    ADDED: <%= ENV.fetch("NOBODY_SETS_IT") %>\n    WEB_CONCURRENCY',
+            "key not found",
+            "",
+            'Set NOBODY_SETS_IT where you run kamal, or give it a default there: ENV.fetch("',
+        ),
+    ],
+)
+def test_what_kamal_refuses_is_said_with_its_version_and_a_way_on(
+    app: Path, old: str, new: str, said: str, stands: str, fix: str
+) -> None:
+    change(app, DEPLOY, old, new)
+    [finding] = [f for f in check_with_programs(App(app)) if f.id == "kamal.config"]
+    assert said in finding.message
+    assert re.search(r"\(Kamal [0-9]+\.[0-9]+\.[0-9]+\)\Z", finding.message)
+    assert fix in finding.fix
+    assert (app / DEPLOY).read_text().splitlines()[finding.line - 1].strip() == stands or not stands
+
+
 def test_a_program_that_is_missing_is_said(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "find", lambda name: None)
     monkeypatch.setattr(programs, "litestream", lambda series: None)

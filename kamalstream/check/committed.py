@@ -66,7 +66,7 @@ def _moved(one: Deployed, before: Deployment) -> Iterator[Finding]:
                 "error",
                 now.file,
                 now.line,
-                f"the volume is {now.source}, but the last commit keeps the data of {one.name} in "
+                f"the volume of {one.name} is {now.source}, but the last commit keeps the data in "
                 f"{then.source}: the next deploy would start without it",
                 f'Write "{then.source}:{now.target}" for the app and the accessory, or move the '
                 "data there first.",

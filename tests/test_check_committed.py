@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kamalstream.check import check_files
+from kamalstream.check.committed import check_committed
+from kamalstream.check.credentials import check_credentials
 from kamalstream.check.finding import Finding
-from kamalstream.check.surroundings import check_surroundings
 from kamalstream.edit.credentials import store
 from kamalstream.inspect.adopted import App
 
@@ -31,7 +33,8 @@ def app(template: Path, sample_app: Callable[[str], Path], monkeypatch: pytest.M
 
 
 def found(app: Path) -> list[Finding]:
-    return check_surroundings(App(app))
+    checked = App(app)
+    return [*check_credentials(checked), *check_committed(checked)]
 
 
 def test_keys_that_are_there_leave_nothing_to_say(app: Path) -> None:
@@ -85,3 +88,28 @@ def test_without_git_nothing_is_said_of_it(app: Path, monkeypatch: pytest.Monkey
     store(app, "AKIAEXAMPLE", "the-secret-key")
     monkeypatch.setenv("PATH", "/nowhere")
     assert found(app) == []
+
+
+def test_an_app_without_credentials_is_not_asked_for_them(app: Path) -> None:
+    (app / "config/master.key").unlink()
+    keys = ("SECRET_KEY_BASE", "LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY")
+    (app / ".kamal/secrets").write_text("".join(f"{key}=${key}\n" for key in keys))
+    deploy = app / "config/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("RAILS_MASTER_KEY", "SECRET_KEY_BASE"))
+    assert found(app) == []
+    assert [one for one in check_files(App(app)) if one.id.startswith("secrets.")] == []
+
+
+def test_a_volume_of_a_destination_is_compared_with_the_committed_one(app: Path) -> None:
+    store(app, "AKIAEXAMPLE", "the-secret-key")
+    staging = app / "config/deploy.staging.yml"
+    staging.write_text('servers: ["203.0.113.9"]\nvolumes: ["staging_data:/rails/storage"]\n')
+    commit(app, "Staging")
+    assert found(app) == []
+    staging.write_text(staging.read_text().replace("staging_data", "other_data"))
+    [finding] = found(app)
+    assert (finding.id, finding.file, finding.line) == (
+        "volume.renamed",
+        "config/deploy.staging.yml",
+        2,
+    )
