@@ -15,7 +15,7 @@ import yaml
 from pytest_copie.plugin import Copie, Result
 
 from kamalstream import programs
-from kamalstream.facts import DEFAULT_DATABASES, PROVIDERS, VERSIONS
+from kamalstream.facts import DEFAULT_DATABASES, OWNABLE, PROVIDERS, VERSIONS
 from kamalstream.inspect.dockerignore import excluded
 
 from .conftest import requires
@@ -34,6 +34,7 @@ WRITTEN = {
     ".kamal/read_secrets.rb",
     ".kamal/secrets",
     "Dockerfile",
+    "bin/boot-restore",
     "bin/docker-entrypoint",
     "bin/restore",
     "config/deploy.yml",
@@ -223,10 +224,12 @@ def test_scripts_are_sound(
 ) -> None:
     for registry in REGISTRIES:
         folder = rendered(series=series, registry=registry, databases=databases)
-        for script in ("bin/docker-entrypoint", "bin/restore"):
+        for script in ("bin/boot-restore", "bin/docker-entrypoint", "bin/restore"):
             run("bash", "-n", script, cwd=folder)
             run("shellcheck", script, cwd=folder)
             assert os.access(folder / script, os.X_OK)
+        # Alpine has no bash.
+        assert (folder / "bin/boot-restore").read_text("utf-8").startswith("#!/bin/sh\n")
         for source in (".kamal/read_secrets.rb", "config/environments/production.rb"):
             assert run("ruby", "-wc", source, cwd=folder) == "Syntax OK\n"
 
@@ -243,11 +246,8 @@ def test_answers_in_another_order_render_the_same(rendered: Callable[..., Path])
 def test_12_1_the_image(rendered: Callable[..., Path]) -> None:
     dockerfile = (rendered(ruby_version="3.4.5") / "Dockerfile").read_text("utf-8")
     joined = re.sub(r"\\\n\s*(#.*\n\s*)?", " ", dockerfile)
-    litestream, base, build, final = re.split(r"^FROM ", joined, flags=re.M)[1:]
+    base, build, final = re.split(r"^FROM ", joined, flags=re.M)[1:]
     assert "ARG RUBY_VERSION=3.4.5\n" in joined
-    assert litestream.startswith(
-        f"docker.io/litestream/litestream:{VERSIONS['litestream']['0.5']} AS litestream"
-    )
     assert base.startswith("docker.io/library/ruby:$RUBY_VERSION-slim AS base")
     assert re.search(r"apt-get install .* libjemalloc2 libvips sqlite3", base)
     assert '"/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2" /usr/local/lib/libjemalloc.so' in base
@@ -265,79 +265,19 @@ def test_12_1_the_image(rendered: Callable[..., Path]) -> None:
     assert re.search(r"RUN mkdir -p .*\bstorage\b", build)
     assert "bundle exec bootsnap precompile -j 1 app/ lib/" in build
     assert "SECRET_KEY_BASE_DUMMY=1 ./bin/rails assets:precompile" in build
-    assert final.startswith("base\n")
+    # This line is put into Dockerfiles of others as it stands.
+    pin = VERSIONS["litestream"]["0.5"]
+    assert final.startswith(
+        "base\n\n# Brings the databases back on an empty server: bin/boot-restore runs it.\n"
+        f"COPY --from=docker.io/litestream/litestream:{pin} /usr/local/bin/litestream "
+        "/usr/local/bin/litestream\n"
+    )
     assert "groupadd --system --gid 1000 rails" in final
     assert "useradd rails --uid 1000 --gid 1000" in final
     assert "COPY --chown=rails:rails --from=build /rails /rails" in final
-    assert "COPY --from=litestream /usr/local/bin/litestream /usr/local/bin/litestream" in final
     assert final.index("USER 1000:1000") < final.index("ENTRYPOINT")
     assert 'ENTRYPOINT ["/rails/bin/docker-entrypoint"]' in final
     assert final.rstrip().endswith('EXPOSE 80\nCMD ["./bin/thrust", "./bin/rails", "server"]')
-
-
-@pytest.fixture
-def start(rendered: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Run bin/docker-entrypoint beside programs that only say how they were called (fakes)."""
-
-    def with_fakes(*command: str, litestream: int = 0, **env: str) -> tuple[int, str, str]:
-        fakes = {
-            "bin/litestream": f'echo "litestream $*" >> calls; exit {litestream}',
-            "bin/rails": 'echo "rails $*" >> calls',
-            "bin/thrust": 'echo "thrust $*" >> calls',
-        }
-        (tmp_path / "bin").mkdir()
-        for name, body in fakes.items():
-            (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-            (tmp_path / name).chmod(0o755)
-        result = subprocess.run(
-            [rendered() / "bin/docker-entrypoint", *command],
-            cwd=tmp_path,
-            env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "LD_PRELOAD": "", **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        calls = tmp_path / "calls"
-        return result.returncode, calls.read_text() if calls.exists() else "", result.stderr
-
-    return with_fakes
-
-
-RESTORE = (
-    "litestream restore -config config/litestream.yml -if-db-not-exists -if-replica-exists /rails"
-)
-SERVER = ("./bin/thrust", "./bin/rails", "server")
-
-
-def test_12_2_the_server_starts_once_the_databases_are_there(
-    start: Callable[..., tuple[int, str, str]],
-) -> None:
-    assert start(*SERVER)[:2] == (
-        0,
-        f"{RESTORE}/storage/production.sqlite3\n{RESTORE}/storage/production_queue.sqlite3\n"
-        "rails db:prepare\nthrust ./bin/rails server\n",
-    )
-
-
-def test_12_2_the_server_does_not_start_without_its_backup(
-    start: Callable[..., tuple[int, str, str]],
-) -> None:
-    code, calls, said = start(*SERVER, litestream=1)
-    assert code == 1
-    assert calls == f"{RESTORE}/storage/production.sqlite3\n"
-    assert "The app does not start: /rails/storage/production.sqlite3" in said
-    assert "SKIP_RESTORE" in said
-
-
-def test_12_2_the_restore_can_be_skipped(start: Callable[..., tuple[int, str, str]]) -> None:
-    assert start(*SERVER, SKIP_RESTORE="1")[:2] == (
-        0,
-        "rails db:prepare\nthrust ./bin/rails server\n",
-    )
-
-
-def test_12_2_other_commands_touch_no_database(start: Callable[..., tuple[int, str, str]]) -> None:
-    assert start("./bin/rails", "console")[:2] == (0, "rails console\n")
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -367,7 +307,7 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
     }
     assert accessory == {
         "image": f"litestream/litestream:{VERSIONS['litestream'][series]}",
-        "host": "203.0.113.7",
+        "roles": ["web"],
         "cmd": "replicate",
         "files": ["config/litestream.yml:/etc/litestream.yml"],
         "volumes": ["notes_storage:/rails/storage"],
@@ -516,6 +456,152 @@ def test_12_9_the_verification_list_is_there_as_commands(rendered: Callable[...,
         assert command in text
 
 
+# --- Other volumes, users, places and deployments -------------------------------------------------
+
+ELSEWHERE: dict[str, Any] = {
+    "databases": {"primary": "/data/app.sqlite3", "queue": "storage/queue.sqlite3"},
+    "volumes": ["/srv/notes:/data/:z", "files:/rails/storage"],
+    "container_user": "2000:3000",
+    "destinations": {
+        "staging": {},
+        "qa-2": {
+            "databases": {"primary": "db/data/app.sqlite3", "cache": "db/data/cache.sqlite3"},
+            "volumes": ["qa:/rails/db/data"],
+        },
+    },
+}
+
+
+@requires("kamal", "shellcheck", "hadolint")
+@pytest.mark.parametrize("series", SERIES)
+def test_the_real_programs_accept_all_of_it_elsewhere(
+    rendered: Callable[..., Path], series: str
+) -> None:
+    folder = rendered(series=series, **ELSEWHERE)
+    for name, text in files(folder).items():
+        assert not re.search(r"{{|{%|%}|{#", text), f"{name} has unrendered Jinja"
+        assert text.endswith("\n")
+        assert "\n\n\n" not in text
+        assert not re.search(r"[ \t]+$", text, re.M)
+    run("kamal", "config", "--version", "1", cwd=folder)
+    run("hadolint", "--failure-threshold", "warning", "Dockerfile", cwd=folder)
+    for script in ("bin/boot-restore", "bin/restore"):
+        run("shellcheck", script, cwd=folder)
+
+
+@requires("litestream-0.5", "litestream-0.3")
+@pytest.mark.parametrize("series", SERIES)
+def test_each_deployment_has_its_configuration_and_a_folder_in_the_bucket(
+    rendered: Callable[..., Path], series: str
+) -> None:
+    folder = rendered(series=series, **ELSEWHERE)
+    expected = {
+        "litestream.yml": {
+            "/data/app.sqlite3": "notes/data/app.sqlite3",
+            "/rails/storage/queue.sqlite3": "notes/queue.sqlite3",
+        },
+        "litestream.staging.yml": {
+            "/data/app.sqlite3": "notes/staging/data/app.sqlite3",
+            "/rails/storage/queue.sqlite3": "notes/staging/queue.sqlite3",
+        },
+        "litestream.qa-2.yml": {
+            "/rails/db/data/app.sqlite3": "notes/qa-2/db/data/app.sqlite3",
+        },
+    }
+    assert {path.name for path in (folder / "config").glob("litestream*")} == set(expected)
+    for name, places in expected.items():
+        listed = run(
+            programs.litestream(series), "databases", "-config", f"config/{name}", cwd=folder
+        )
+        assert [line.split()[0] for line in listed.splitlines()[1:]] == [*places]
+        found = load(folder, f"config/{name}")["dbs"]
+        replicas = [db["replica"] if series == "0.5" else db["replicas"][0] for db in found]
+        assert [replica["path"] for replica in replicas] == [*places.values()]
+    text = (folder / "config/litestream.qa-2.yml").read_text("utf-8")
+    assert "#   cache: /rails/db/data/cache.sqlite3" in text
+    assert "kamal accessory reboot litestream -d qa-2 && kamal deploy -d qa-2" in text
+
+
+def test_a_heartbeat_is_that_of_the_main_deployment(rendered: Callable[..., Path]) -> None:
+    folder = rendered(heartbeat_url="https://hc-ping.com/x", destinations={"staging": {}})
+    assert "heartbeat-url" in load(folder, "config/litestream.yml")
+    assert "heartbeat-url" not in load(folder, "config/litestream.staging.yml")
+
+
+def test_volumes_and_user_reach_both_containers(rendered: Callable[..., Path]) -> None:
+    deploy = load(rendered(**ELSEWHERE), "config/deploy.yml")
+    accessory = deploy["accessories"]["litestream"]
+    assert deploy["volumes"] == accessory["volumes"] == ELSEWHERE["volumes"]
+    assert accessory["options"] == {"user": "2000:3000"}
+
+
+def test_the_image_has_every_folder_that_a_volume_is_mounted_on(
+    rendered: Callable[..., Path],
+) -> None:
+    text = (rendered(**ELSEWHERE) / "Dockerfile").read_text("utf-8")
+    assert "RUN mkdir -p log storage tmp db/data\n" in text
+    assert "RUN mkdir -p /data && chown 1000:1000 /data\nUSER 1000:1000\n" in text
+
+
+def test_the_guide_speaks_of_the_apps_own_volumes_and_files(rendered: Callable[..., Path]) -> None:
+    own = ["Dockerfile", "config/deploy.yml"]
+    text = (rendered(**ELSEWHERE, own_files=own) / "docs/DEPLOYMENT.md").read_text("utf-8")
+    for said in (
+        "`/srv/notes/` is `/data`",
+        "`/var/lib/docker/volumes/files/_data/` is `/rails/storage`",
+        "chown 2000:3000",
+        "uid 2000",
+        "| `staging` | primary",
+        "`notes/qa-2/`",
+        "`config/litestream.qa-2.yml`",
+        "`Dockerfile`, `config/deploy.yml`",
+        "point DNS and `config/deploy.yml` to it",
+        "| `bin/boot-restore` |",
+    ):
+        assert said in text
+    for unsaid in ("notes_storage", "1000:1000", "kamal console", "--data server_ip"):
+        assert unsaid not in text
+
+
+@pytest.mark.parametrize("file", OWNABLE)
+def test_a_file_that_is_its_owners_stays(template: Path, tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine\n")
+    render(template, tmp_path, skip_tasks=True)
+    assert (tmp_path / file).read_text() == "mine\n", "not looked yet"
+    render(template, tmp_path, {"own_files": [file]}, skip_tasks=True)
+    assert (tmp_path / file).read_text() == "mine\n"
+    render(template, tmp_path, {"own_files": []}, skip_tasks=True)
+    assert (tmp_path / file).read_text() != "mine\n"
+
+
+@requires("ruby")
+def test_backup_now_is_one_line_for_the_shell_on_the_server(
+    rendered: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Kamal runs an alias so: Shellwords.split, the rest joined, and given to a shell by ssh."""
+    alias = load(rendered(**ELSEWHERE), "config/deploy.yml")["aliases"]["backup-now"]
+    words = run(
+        "ruby", "-rshellwords", "-e", "puts ARGV[0].shellsplit", alias, cwd=tmp_path
+    ).splitlines()
+    assert words[:4] == ["accessory", "exec", "litestream", "--reuse"]
+    (tmp_path / "litestream").write_text('#!/bin/sh\necho "litestream $*"\n')
+    (tmp_path / "litestream").chmod(0o755)
+    config = rendered(**ELSEWHERE) / "config/litestream.yml"
+    on_server = " ".join(words[4:]).replace("/etc/litestream.yml", str(config))
+    done = subprocess.run(
+        ["sh", "-c", on_server],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"litestream sync -wait -socket /tmp/litestream.sock {file}"
+        for file in ("/data/app.sqlite3", "/rails/storage/queue.sqlite3")
+    ]
+
+
 # --- Into apps that exist -------------------------------------------------------------------------
 
 
@@ -529,7 +615,7 @@ def test_an_existing_app_gets_these_files_and_no_other_is_touched(
     changed = set(git(app, "diff", "--cached", "--name-only").split())
     assert changed <= WRITTEN
     assert changed >= WRITTEN - {"config/environments/production.rb"}
-    for script in ("bin/docker-entrypoint", "bin/restore"):
+    for script in ("bin/boot-restore", "bin/docker-entrypoint", "bin/restore"):
         assert stat.S_IMODE((app / script).stat().st_mode) & 0o111 == 0o111
 
 

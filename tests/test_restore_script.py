@@ -14,7 +14,7 @@ from .conftest import requires
 @pytest.fixture
 def restore(fresh: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the rendered bin/restore where a call of kamal would be seen."""
-    app = fresh()
+    app = fresh(destinations={"staging": {"databases": {"primary": "storage/staging.sqlite3"}}})
     kamal = app / "kamal"
     kamal.write_text("#!/bin/sh\ntouch called\n")
     kamal.chmod(0o755)
@@ -49,6 +49,18 @@ def test_without_a_terminal_nothing_is_done_unless_yes_is_said(
 ) -> None:
     done = restore()
     assert (done.returncode, "say --yes" in done.stderr) == (2, True)
+
+
+def test_a_destination_has_databases_of_its_own(
+    restore: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert restore("--dry-run").stdout.startswith("Restore primary queue to")
+    staging = restore("--dry-run", "--destination", "staging")
+    assert staging.stdout.startswith("Restore primary to")
+    # One without a configuration of its own has the main one's.
+    assert restore("--dry-run", "--destination", "production").stdout.startswith(
+        "Restore primary queue to"
+    )
 
 
 @requires("ruby")

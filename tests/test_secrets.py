@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import textwrap
 import time
@@ -132,6 +134,48 @@ def test_the_credentials_of_production_go_before_the_common_ones(app: Path) -> N
     found, said = secrets(app)
     assert said == ""
     assert (found["LITESTREAM_ACCESS_KEY_ID"], found["RAILS_MASTER_KEY"]) == ("PRODUCTION", own)
+
+
+def read_secrets(app: Path, *names: str, **env: str) -> tuple[int, dict[str, str], str]:
+    """Run the program alone, as `kamal secrets extract` and bin/restore do."""
+    ruby = programs.find("ruby")
+    assert ruby
+    done = subprocess.run(
+        [ruby, ".kamal/read_secrets.rb", *names],
+        cwd=app,
+        env=clean_env(env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = shlex.split(done.stdout)
+    return done.returncode, json.loads(words[0]) if words else {}, done.stderr
+
+
+def test_names_are_looked_for_alone(app: Path) -> None:
+    encrypt(app, credentials())
+    # No key at all: what the environment has needs none.
+    keys = {"LITESTREAM_ACCESS_KEY_ID": "A", "LITESTREAM_SECRET_ACCESS_KEY": "B"}
+    assert read_secrets(app, *keys, **keys) == (0, keys, "")
+    code, found, said = read_secrets(app, "RAILS_MASTER_KEY", **keys)
+    assert (code, found) == (1, {})
+    assert "config/master.key is missing" in said
+    code, found, said = read_secrets(app, "OTHER", **keys)
+    assert (code, found) == (1, {})
+    assert "OTHER is not known here" in said
+
+
+def test_a_destination_has_credentials_of_its_own(app: Path) -> None:
+    own = "fedcba9876543210fedcba9876543210"
+    master_key(app)
+    encrypt(app, credentials("COMMON"))
+    master_key(app, own, "config/credentials/staging.key")
+    encrypt(app, credentials("STAGING"), "config/credentials/staging.yml.enc", own)
+    for environment, expected in (("staging", "STAGING"), ("production", "COMMON"), ("", "COMMON")):
+        code, found, said = read_secrets(app, RAILS_ENV=environment)
+        assert (code, said) == (0, "")
+        assert found["LITESTREAM_ACCESS_KEY_ID"] == expected
+        assert found["RAILS_MASTER_KEY"] == (own if environment == "staging" else KEY)
 
 
 def test_the_password_of_the_registry(template: Path, tmp_path: Path) -> None:
