@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.version import InvalidVersion, Version
 
-from kamalstream.hooks.take_back import rendered_files
+from kamalstream.render.files import rendered_files
 from kamalstream.update.news import news
 from kamalstream.update.outcome import UNDO, conflicts
 
@@ -139,6 +139,6 @@ def test_an_app_of_each_release_is_updated_to_the_working_tree(tag: str, tmp_pat
     fresh.mkdir(parents=True)
     (fresh / ".ruby-version").write_bytes((app / ".ruby-version").read_bytes())
     render(template, fresh, vcs_ref="9999.0.0", skip_tasks=True)
-    for file in rendered_files(template):
+    for file in rendered_files(template, app):
         if "production.rb" not in file and not file.startswith(".copier-answers"):
             assert (app / file).read_bytes() == (fresh / file).read_bytes(), file

@@ -15,14 +15,19 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.yaml_text import Path, YamlText
+from kamalstream.inspect.kamal_containers import PLACEMENTS
 from kamalstream.inspect.kamal_files import merged
 
 SIDECAR: Path = ("accessories", "litestream")
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
-_ENV_PARTS = {"clear", "secret", "tags"}
-_PLACES = ("host", "hosts", "role", "roles", "tag", "tags")
-# Of the sidecar that its owner has already: what has to be as it is rendered.
-_SCALARS: tuple[Path, ...] = (("image",), ("cmd",), ("options", "user"))
+#: Where `env:` has one of these, Kamal passes over what stands beside them.
+ENV_PARTS = {"clear", "secret", "tags"}
+# Of a sidecar that its owner has already at adoption: what has to be as it is rendered.
+_SCALARS: tuple[Path, ...] = tuple(
+    (*SIDECAR, *x) for x in (("image",), ("cmd",), ("options", "user"))
+)
+# Those of a fresh app, whether it has backups or not.
+_ALIASES_OF_RAILS = {"console", "shell", "logs", "dbc"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Placement:
-    """How the accessory finds its server: the key (`roles` or `host`) and its value."""
+    """How the accessory finds its server: the key (of `PLACEMENTS`) and its value, or the one."""
 
     key: str
     value: str
@@ -55,8 +60,11 @@ class Placement:
     @property
     def lines(self) -> tuple[str, ...]:
         """The entry, from column 0."""
-        if self.key == "roles":
-            return ("roles:", f"  - {self.value}")
+        if self.key in ("hosts", "roles"):
+            return (
+                f"{self.key}:",
+                f'  - "{self.value}"' if "." in self.value else f"  - {self.value}",
+            )
         return (f'{self.key}: "{self.value}"',)
 
 
@@ -106,17 +114,18 @@ def edit_base(
     """
     rendered, before = YamlText(ours), YamlText(last) if last is not None else None
     return _edited(
-        facts.DEPLOY, text, lambda mine: _base(mine, rendered, before, placement, volumes)
+        facts.DEPLOY, text, before, lambda mine: _base(mine, rendered, before, placement, volumes)
     )
 
 
 @dataclass(frozen=True)
 class Destination:
-    """What is needed of one destination.
+    """What is needed of one destination, on an update only what was not the last time.
 
     `config` names its Litestream configuration where it has one of its own, `volumes` hold its
     databases, `hosts` are its servers, `shares` tells whether the accessory of another deployment
-    has the same name on the same server.
+    has the same name on the same server, `flat` whether Kamal took all that stands under `env:` for
+    variables before config/deploy.yml got its list of secrets.
     """
 
     name: str
@@ -126,26 +135,43 @@ class Destination:
     hosts: tuple[str, ...]
     service: str
     shares: bool
+    flat: bool
 
 
 def edit_destination(
-    text: str, base: Mapping[str, Any], ours: str, placement: Placement | None, needs: Destination
+    text: str,
+    base: Mapping[str, Any],
+    ours: str,
+    last: str | None,
+    placement: Placement | None,
+    needs: Destination,
 ) -> Edited:
     """Return the destination's file `text` with what `base`, edited already, does not give it.
 
-    `base` is the mapping of config/deploy.yml, `ours` the file that the template renders.
+    `base` is the mapping of config/deploy.yml, `ours` that file as the template renders it, `last`
+    as it did the last time, if it knew the destination then.
     """
-    image = str(YamlText(ours).value((*SIDECAR, "image")))
-    return _edited(needs.file, text, lambda mine: _destination(mine, base, image, placement, needs))
+    rendered, before = YamlText(ours), YamlText(last) if last is not None else None
+    return _edited(
+        needs.file,
+        text,
+        None,
+        lambda mine: _destination(mine, base, rendered, before, placement, needs),
+    )
 
 
-def _edited(file: str, text: str, pieces: Callable[[YamlText], Iterator[Piece]]) -> Edited:
-    """Put all pieces in, or none."""
+def _edited(
+    file: str,
+    text: str,
+    last: YamlText | None,
+    pieces: Callable[[YamlText], Iterator[Piece]],
+) -> Edited:
+    """Put all pieces in, or none: then they are named, those that are new since `last`."""
     try:
         mine = YamlText(text)
     except UnsureError as unsure:
-        empty = YamlText("service: x\n")
-        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(empty)))))
+        known = last or YamlText("service: x\n")
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(known)))))
     wanted: list[Piece] = []
     try:
         edited = mine
@@ -172,93 +198,87 @@ def _base(
     placement: Placement | None,
     volumes: Sequence[str],
 ) -> Iterator[Piece]:
-    yield from _keys(mine, ("env",), ours, last)
-    mounted = {_target(volume) for volume in _list(mine.value(("volumes",)))}
-    missing = [volume for volume in volumes if _target(volume) not in mounted]
-    if missing and not _taken_out(last, ("volumes",)):
-        yield _items(("volumes",), missing)
-    if not mine.has(("deploy_timeout",)) and not _taken_out(last, ("deploy_timeout",)):
-        yield _entry(("deploy_timeout",), ours.block(("deploy_timeout",)))
+    yield from _keys(mine, ("env",), last)
+    yield from _listed(mine, ("volumes",), volumes, last, _target)
+    yield from _current(mine, ("deploy_timeout",), ours, last)
     if mine.has(SIDECAR):
         yield from _sidecar(mine, ours, last, volumes)
-    elif not _taken_out(last, SIDECAR):
+    elif not _had(last, SIDECAR):
         yield _entry(SIDECAR, _placed(ours.block(SIDECAR), placement))
-    for name in ("backups", "backup-now"):
-        path = ("aliases", name)
-        if ours.has(path) and not mine.has(path) and not _taken_out(last, path):
-            yield _entry(path, ours.block(path))
-        elif ours.has(path) and last and last.has(path):
-            yield from _moved(mine, path, ours, last)
+    for name in ours.value(("aliases",)) or ():
+        if name not in _ALIASES_OF_RAILS:
+            yield from _current(mine, ("aliases", name), ours, last)
 
 
-def _keys(
-    mine: YamlText, env: Path, ours: YamlText, last: YamlText | None = None
-) -> Iterator[Piece]:
+def _keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:
     """Ask for the bucket's keys in the list of secrets of the mapping `env`."""
-    section = mine.value(env)
-    if isinstance(section, dict) and section and not _ENV_PARTS & set(section):
-        # Kamal takes a mapping with neither clear nor secret for clear values.
-        yield Piece((*env, "clear"), ("clear:",), lambda text: text.indent_under(env, "clear"))
     path = (*env, "secret")
     have = {str(name).split(":")[0] for name in _list(mine.value(path))}
     had = _list(last.value(path)) if last else []
     names = [n for n in facts.BUCKET_KEYS if n not in have and n not in had]
     if names:
+        yield from _sorted_out(mine, env)
         yield _items(path, names)
+
+
+def _sorted_out(mine: YamlText, env: Path) -> Iterator[Piece]:
+    """Ask for `clear:` above variables that Kamal takes for clear, as there is no secret one."""
+    section = mine.value(env)
+    if isinstance(section, dict) and section and not ENV_PARTS & set(section):
+        yield Piece((*env, "clear"), ("clear:",), lambda text: text.indent_under(env, "clear"))
 
 
 def _sidecar(
     mine: YamlText, ours: YamlText, last: YamlText | None, volumes: Sequence[str]
 ) -> Iterator[Piece]:
     """Complete an accessory that is there already."""
-    for key in _SCALARS:
-        path = (*SIDECAR, *key)
-        if not mine.has(path):
-            if not _taken_out(last, path):
-                yield _entry(path, ours.block(path))
-        elif last is None and key == ("image",) and mine.value(path) != ours.value(path):
-            # Of another release it would not read the config/litestream.yml that is rendered.
-            yield _value(path, ours.value(path))
-        elif last:
-            yield from _moved(mine, path, ours, last)
+    image = (*SIDECAR, "image")
+    if last is None and mine.has(image) and mine.value(image) != ours.value(image):
+        # Of another release it would not read the config/litestream.yml that is rendered.
+        yield _value(image, ours.value(image))
+    for path in _SCALARS if last is None else _scalars(ours.value(SIDECAR), SIDECAR):
+        yield from _current(mine, path, ours, last)
     files = (*SIDECAR, "files")
-    mapped = [_remote(one) for one in _list(mine.value(files))]
-    if "/etc/litestream.yml" not in mapped and not _taken_out(last, files):
-        yield _items(files, _list(ours.value(files)))
-    path = (*SIDECAR, "volumes")
-    mounted = {_target(volume) for volume in _list(mine.value(path))}
-    missing = [volume for volume in volumes if _target(volume) not in mounted]
-    if missing and not _taken_out(last, path):
-        yield _items(path, missing)
-    yield from _keys(mine, (*SIDECAR, "env"), ours, last)
+    yield from _listed(mine, files, _list(ours.value(files)), last, _remote)
+    yield from _listed(mine, (*SIDECAR, "volumes"), volumes, last, _target)
+    yield from _keys(mine, (*SIDECAR, "env"), last)
+
+
+def _scalars(value: Any, path: Path) -> Iterator[Path]:
+    """Yield the paths of what is no list, but for where the accessory runs."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in PLACEMENTS:
+                yield from _scalars(inner, (*path, key))
+    elif not isinstance(value, list):
+        yield path
 
 
 def _destination(
     mine: YamlText,
     base: Mapping[str, Any],
-    image: str,
+    ours: YamlText,
+    last: YamlText | None,
     placement: Placement | None,
     needs: Destination,
 ) -> Iterator[Piece]:
     whole = merged(base, mine.data)
+    if needs.flat:
+        yield from _sorted_out(mine, ("env",))
     if mine.has(("env", "secret")):
         # A list takes the place of the base's.
-        yield from _keys(mine, ("env",), mine)
+        yield from _keys(mine, ("env",), last)
     sidecar = whole.get("accessories") or {}
     sidecar = sidecar.get(SIDECAR[-1]) or {} if isinstance(sidecar, dict) else {}
     if mine.has((*SIDECAR, "env", "secret")):
-        yield from _keys(mine, (*SIDECAR, "env"), mine)
-    own_image = (*SIDECAR, "image")
-    if mine.has(own_image) and mine.value(own_image) != image:
-        yield _value(own_image, image)
+        yield from _keys(mine, (*SIDECAR, "env"), last)
+    image = (*SIDECAR, "image")
+    stands = mine.value(image)
+    if stands not in (None, ours.value(image)) and (not last or stands == last.value(image)):
+        yield _value(image, ours.value(image))
     if needs.config:
         path: Path = ("env", "clear", CONFIG_VARIABLE)
         if not mine.has(path):
-            section = mine.value(("env",))
-            if isinstance(section, dict) and section and not _ENV_PARTS & set(section):
-                yield Piece(
-                    ("env", "clear"), ("clear:",), lambda text: text.indent_under(("env",), "clear")
-                )
             comment = "# Backups of this destination have a path of their own."
             yield _entry(path, [comment, f"{CONFIG_VARIABLE}: {needs.config}"])
         files = (*SIDECAR, "files")
@@ -283,7 +303,7 @@ def _place(
     sidecar: Mapping[str, Any], placement: Placement | None, needs: Destination
 ) -> Iterator[Piece]:
     """Have the accessory run where this destination's app runs."""
-    said = [key for key in _PLACES if key in sidecar]
+    said = [key for key in PLACEMENTS if key in sidecar]
     server = needs.hosts[0] if needs.hosts else None
     if not said and placement:
         yield _entry((*SIDECAR, placement.key), placement.lines)
@@ -295,14 +315,42 @@ def _place(
         yield _items((*SIDECAR, "hosts"), [server])
 
 
-def _moved(mine: YamlText, path: Path, ours: YamlText, last: YamlText) -> Iterator[Piece]:
-    """Ask for a line of ours to be brought up to date where its owner has left it as it was."""
-    new, old = ours.value(path), last.value(path)
-    if new is not None and new != old and mine.value(path) == old:
+def _current(mine: YamlText, path: Path, ours: YamlText, last: YamlText | None) -> Iterator[Piece]:
+    """Ask for a line of ours that is missing, or is still as the release before wrote it.
+
+    One that its owner took out stays out, and one that they changed stays as it is.
+    """
+    new = ours.value(path)
+    if not mine.has(path):
+        if ours.has(path) and not _had(last, path):
+            yield _entry(path, ours.block(path))
+    elif last and new is not None and mine.value(path) == last.value(path) != new:
         yield _value(path, new)
 
 
-def _taken_out(last: YamlText | None, path: Path) -> bool:
+def _listed(
+    mine: YamlText,
+    path: Path,
+    ours: Sequence[Any],
+    last: YamlText | None,
+    place: Callable[[Any], str],
+) -> Iterator[Piece]:
+    """Ask for the items `ours` of a list, of which each has a `place` in the container."""
+    have = {place(one): one for one in _list(mine.value(path))}
+    had = {place(one): one for one in (_list(last.value(path)) if last else ())}
+    moved = [
+        one for one in ours if place(one) in have and have[place(one)] == had.get(place(one)) != one
+    ]
+    old = [had[place(one)] for one in moved]
+    if moved:
+        lines = (f"{path[-1]}:", *(f"  - {one}" for one in moved))
+        yield Piece(path, lines, lambda text: text.remove_items(path, old).append(path, moved))
+    missing = [one for one in ours if place(one) not in have and place(one) not in had]
+    if missing:
+        yield _items(path, missing)
+
+
+def _had(last: YamlText | None, path: Path) -> bool:
     return last is not None and last.has(path)
 
 
@@ -332,7 +380,7 @@ def _placed(block: list[str], placement: Placement | None) -> list[str]:
     """Return the accessory's block with `placement` in the place of the one it is rendered with."""
     sidecar = YamlText("\n".join(block) + "\n")
     name = SIDECAR[-1]
-    for key in _PLACES:
+    for key in PLACEMENTS:
         if sidecar.has((name, key)):
             if placement and key == placement.key == "roles":
                 lines = sidecar.text.splitlines()

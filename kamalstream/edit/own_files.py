@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,21 @@ from kamalstream.edit.deploy_yml import Destination, Placement
 from kamalstream.edit.edited import Edited, UnsureError
 from kamalstream.edit.yaml_text import YamlText
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import load_mapping
+from kamalstream.inspect.app import build_of
 from kamalstream.inspect.deployment import Deployment, Kamal
 from kamalstream.inspect.dockerignore import excluded
 from kamalstream.inspect.image import read_image
+from kamalstream.inspect.kamal_containers import PLACEMENTS
+from kamalstream.inspect.kamal_values import mapping
 
 _CALL = re.compile(r"^/\S+/bin/boot-restore .*$", re.MULTILINE)
 _COPY = re.compile(r"^COPY --from=\S*litestream/litestream:.*$", re.MULTILINE)
+# Where a text cannot be parsed: a key below the accessory.
+_PLACED = re.compile(
+    rf"^ +{deploy_yml.SIDECAR[-1]}:\s*?\n(?: {{4,}}.*\n|\s*\n)*? {{4,}}({'|'.join(PLACEMENTS)}):",
+    re.M,
+)
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,35 @@ class Adoption:
     last: Path | None
     kamal: Kamal | None
 
-    @property
-    def rails_root(self) -> str:
-        """Where Rails lives in the image."""
-        return str(self.answers.get("rails_root") or facts.RAILS_ROOT)
+    @cached_property
+    def last_answers(self) -> Mapping[str, Any]:
+        """The answers of the last time."""
+        return load_mapping(self.was(facts.ANSWERS)) or {}
 
     @property
     def volumes(self) -> tuple[str, ...]:
         """The volumes with the main deployment's databases."""
         return facts.data_volumes(self.answers)
+
+    @property
+    def last_volumes(self) -> tuple[str, ...]:
+        """Those of the last time."""
+        return facts.data_volumes(self.last_answers) if self.last else ()
+
+    def is_new(self, deployment: Deployment) -> bool:
+        """Return whether the last time did not know `deployment`, so that it has nothing of ours.
+
+        Of the main one this is not known: it counts as old.
+        """
+        main = self.kamal and self.kamal.main
+        others = self.last_answers.get("destinations") or {}
+        return self.last is None or (deployment is not main and deployment.name not in others)
+
+    def is_taken_in(self, deployment: Deployment) -> bool:
+        """Return whether the answers know `deployment`: it may have come since."""
+        main = self.kamal and self.kamal.main
+        others = self.answers.get("destinations") or {}
+        return self.last is None or deployment is main or deployment.name in others
 
     def is_own(self, file: str) -> bool:
         """Return whether `file` is its owner's."""
@@ -116,12 +146,12 @@ def read_text(app: Path, file: str) -> str | None:
 
 def _image(adoption: Adoption) -> Iterator[FileEdit]:
     """Edit the Dockerfile, the script it starts with, and .dockerignore."""
-    main = adoption.kamal and (adoption.kamal.main or adoption.kamal.base)
+    main = (adoption.kamal.main or adoption.kamal.base) if adoption.kamal else None
     file = (main.builder.dockerfile if main else None) or facts.DOCKERFILE
-    target = main.builder.target if main else None
+    build = build_of(main)
     own = adoption.text(file) if adoption.is_own(facts.DOCKERFILE) else None
-    image = read_image(adoption.ours(facts.DOCKERFILE) if own is None else own, target)
-    program = f"{adoption.rails_root}/{facts.BOOT_RESTORE}"
+    image = read_image(adoption.ours(facts.DOCKERFILE) if own is None else own, build)
+    program = _boot_restore(adoption.answers)
     if own is not None:
         last = adoption.was(facts.DOCKERFILE)
         edited = dockerfile.edit(
@@ -131,17 +161,17 @@ def _image(adoption: Adoption) -> Iterator[FileEdit]:
             _targets(adoption.volumes),
             adoption.in_context,
             program,
-            last_targets=() if last is None else _targets(adoption.volumes),
-            last_boot_restore=None if last is None else program,
+            last_targets=_targets(adoption.last_volumes),
+            last_boot_restore=None if last is None else _boot_restore(adoption.last_answers),
             file=file,
-            target=target,
+            build=build,
         )
         yield FileEdit(file, own, edited)
     script = entrypoint.entrypoint_script(image, lambda path: (adoption.app / path).is_file())
     text = adoption.text(script) if script else None
     if script and text is not None and (script != facts.ENTRYPOINT or adoption.is_own(script)):
         last = adoption.was(facts.ENTRYPOINT)
-        call = f'{program} "$@" || exit 1'
+        call = _line(_CALL, adoption.ours(facts.ENTRYPOINT)) or ""
         edited = entrypoint.edit(script, text, call, _line(_CALL, last) if last else None)
         yield FileEdit(script, text, edited)
     if adoption.is_own(facts.DOCKERIGNORE):
@@ -150,6 +180,10 @@ def _image(adoption: Adoption) -> Iterator[FileEdit]:
         ours = adoption.ours(facts.DOCKERIGNORE)
         edited = dockerignore.edit(ignored, facts.NEVER_IN_THE_IMAGE, needed, ours)
         yield FileEdit(facts.DOCKERIGNORE, ignored, edited)
+
+
+def _boot_restore(answers: Mapping[str, Any]) -> str:
+    return f"{answers.get('rails_root') or facts.RAILS_ROOT}/{facts.BOOT_RESTORE}"
 
 
 def _targets(volumes: tuple[str, ...]) -> tuple[str, ...]:
@@ -166,18 +200,20 @@ def _deployments(adoption: Adoption) -> Iterator[FileEdit]:
     kamal, ours = adoption.kamal, adoption.ours(facts.DEPLOY)
     base = ours
     named = [one for one in (kamal.deployments if kamal else ()) if one.name]
+    # A new one gives way to those that are there.
+    named = sorted(filter(adoption.is_taken_in, named), key=adoption.is_new)
     texts = {one.file: adoption.text(one.file) or "" for one in named}
-    placed_apart = any(_sidecar_is_placed(text) for text in texts.values())
+    placed = [key for text in texts.values() if (key := _placed_by(text))]
     by_role = Placement("roles", kamal.base.primary_role_name if kamal else "web")
     if adoption.is_own(facts.DEPLOY):
         text = adoption.text(facts.DEPLOY) or ""
         server = kamal.main.server if kamal and kamal.main and not kamal.main.name else None
-        by_host = Placement("host", server) if server else None
+        by_host = Placement("hosts" if "hosts" in placed else "host", server) if server else None
         edited = deploy_yml.edit_base(
             deploy_yml.filled_in(text, adoption.answers),
             ours,
             adoption.was(facts.DEPLOY),
-            by_host if placed_apart else by_role,
+            by_host if placed else by_role,
             adoption.volumes,
         )
         yield FileEdit(facts.DEPLOY, text, edited)
@@ -188,30 +224,45 @@ def _deployments(adoption: Adoption) -> Iterator[FileEdit]:
         whole = {}
     for one in named:
         needs = _needs(adoption, one, named)
-        edited = deploy_yml.edit_destination(texts[one.file], whole, ours, by_role, needs)
+        new = adoption.is_new(one)
+        last = None if new else adoption.was(facts.DEPLOY)
+        place = by_role if new else None
+        edited = deploy_yml.edit_destination(texts[one.file], whole, ours, last, place, needs)
         yield FileEdit(one.file, texts[one.file], edited)
 
 
-def _sidecar_is_placed(text: str) -> bool:
+def _placed_by(text: str) -> str | None:
+    """Return the key by which a destination says where the accessory runs.
+
+    Kamal takes one alone, so config/deploy.yml may have no other.
+    """
     try:
         sidecar = YamlText(text).value(deploy_yml.SIDECAR)
     except UnsureError:
-        return False
-    return isinstance(sidecar, dict) and bool({"host", "hosts", "role", "roles"} & set(sidecar))
+        found = _PLACED.search(text)
+        return found[1] if found else None
+    return next((key for key in PLACEMENTS if key in mapping(sidecar)), None)
 
 
 def _needs(adoption: Adoption, one: Deployment, named: list[Deployment]) -> Destination:
     name = one.name or ""
     further = (adoption.answers.get("destinations") or {}).get(name)
+    volumes = tuple(further.get("volumes") or adoption.volumes) if further else adoption.volumes
+    if not adoption.is_new(one):
+        before = (adoption.last_answers.get("destinations") or {}).get(name) or {}
+        had = before.get("volumes") or adoption.last_volumes
+        new = tuple(volume for volume in volumes if volume not in had)
+        return Destination(name, one.file, None, new, (), one.service or "", False, False)
     others = [other for other in named[: named.index(one)] if other.service == one.service]
     return Destination(
         name,
         one.file,
         facts.litestream_of(name) if further is not None else None,
-        tuple(further.get("volumes") or adoption.volumes) if further else adoption.volumes,
+        volumes,
         one.hosts,
         one.service or "",
         any(set(one.hosts) & set(other.hosts) for other in [*others, *_base_alone(adoption, one)]),
+        not deploy_yml.ENV_PARTS & mapping(one.get("env")).keys(),
     )
 
 
@@ -223,37 +274,37 @@ def _base_alone(adoption: Adoption, one: Deployment) -> list[Deployment]:
 def _secrets(adoption: Adoption) -> Iterator[FileEdit]:
     """Give the bucket's keys to every deployment, in the file that Kamal reads for it."""
     deployments = adoption.kamal.deployments if adoption.kamal else ()
-    read = [(one.secrets_files, one) for one in deployments]
     before: dict[str, str | None] = {}
     after: dict[str, Edited] = {}
-    for files, one in read:
-        for file in files:
+    for one in filter(adoption.is_taken_in, deployments):
+        for file in one.secrets_files:
             before.setdefault(file, adoption.text(file))
-        if any(_gives_keys(adoption, file, before, after) for file in files):
+        missing = _missing_keys(adoption, one, {**before, **_texts(after)})
+        if not missing:
             continue
-        there = [file for file in files if before[file] is not None]
-        file = there[0] if there else files[-1]
-        after[file] = secrets_file.edit(
-            file, before[file], facts.BUCKET_KEYS, _credentials_of(adoption.app, one)
-        )
+        there = [file for file in one.secrets_files if before[file] is not None]
+        file = there[0] if there else one.secrets_files[-1]
+        text = after[file].text if file in after else before[file]
+        after[file] = secrets_file.edit(file, text, missing, _credentials_of(adoption.app, one))
     for file, edited in after.items():
         yield FileEdit(file, before[file], edited)
 
 
-def _gives_keys(
-    adoption: Adoption,
-    file: str,
-    before: Mapping[str, str | None],
-    after: Mapping[str, Edited],
-) -> bool:
-    if file in after or (file == facts.SECRETS and not adoption.is_own(file)):
-        return True
-    names = secrets_file.names(before[file] or "")
-    if set(facts.BUCKET_KEYS) <= names:
-        return True
-    last = secrets_file.names(adoption.was(facts.SECRETS) or "") if adoption.last else set()
-    # Where they were the last time and are no more, their owner took them out.
-    return adoption.last is not None and set(facts.BUCKET_KEYS) <= last and before[file] is not None
+def _texts(edited: Mapping[str, Edited]) -> dict[str, str]:
+    return {file: one.text for file, one in edited.items()}
+
+
+def _missing_keys(
+    adoption: Adoption, one: Deployment, texts: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """Return the keys that no file of the deployment's gives, but for those it once had."""
+    if facts.SECRETS in one.secrets_files and not adoption.is_own(facts.SECRETS):
+        return ()
+    given = set().union(*(secrets_file.names(texts[file] or "") for file in one.secrets_files))
+    if not adoption.is_new(one):
+        # Where they were the last time and are no more, their owner took them out.
+        given |= secrets_file.names(adoption.was(facts.SECRETS) or "")
+    return tuple(name for name in facts.BUCKET_KEYS if name not in given)
 
 
 def _credentials_of(app: Path, one: Deployment) -> str | None:
