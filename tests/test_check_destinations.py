@@ -231,3 +231,11 @@ def test_each_finding_about_a_placement_is_one_that_kamal_refuses(app: Path) -> 
     change(app, STAGING, r"^  litestream:", '  litestream:\n    host: "203.0.113.9"')
     assert [one.file for one in refused()] == [STAGING]
     assert "accessory.placement" in {one.id for one in found(app)}
+
+
+@requires("litestream-0.5")
+def test_litestream_itself_looks_at_the_configuration_of_each_destination(app: Path) -> None:
+    file = "config/litestream.staging.yml"
+    change(app, file, r"^dbs:$", "dbs: 7\nx:")
+    said = [one for one in check_with_programs(App(app)) if one.id == "litestream.databases"]
+    assert [(one.file, one.level) for one in said] == [(file, "error")]

@@ -20,6 +20,7 @@ from kamalstream.facts import (
     PRODUCTION_RB,
     READ_SECRETS,
     RESTORE,
+    litestream_of,
 )
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.deployment import Deployment
@@ -139,25 +140,24 @@ def _remedy(one: Deployment, said: str) -> tuple[str, int, str]:
 
 
 def _litestream(app: App, program: Path) -> Iterator[Finding]:
-    if app.text(LITESTREAM) is None:
-        return
-    result = _run([program, "databases", "-config", app.root / LITESTREAM], app.root)
-    listed = [line.split()[0] for line in result.stdout.splitlines()[1:] if line.strip()]
-    if result.returncode:
-        message = _last_words(result)
-        at = re.search(r"line ([0-9]+)", message)
-        yield Finding(
-            "litestream.databases",
-            "error",
-            LITESTREAM,
-            int(at[1]) if at else 0,
-            message.removeprefix("Error: "),
-            f"litestream databases -config {LITESTREAM}",
-        )
-        return
-    for path in sorted({place.value for place in app.replicated} - set(listed)):
-        message = f"Litestream does not list {path}"
-        yield Finding("litestream.databases", "error", LITESTREAM, 0, message, "Mend its entry.")
+    for file in _present(app, (LITESTREAM, *map(litestream_of, app.destinations))):
+        result = _run([program, "databases", "-config", app.root / file], app.root)
+        listed = [line.split()[0] for line in result.stdout.splitlines()[1:] if line.strip()]
+        if result.returncode:
+            message = _last_words(result)
+            at = re.search(r"line ([0-9]+)", message)
+            yield Finding(
+                "litestream.databases",
+                "error",
+                file,
+                int(at[1]) if at else 0,
+                message.removeprefix("Error: "),
+                f"litestream databases -config {file}",
+            )
+            continue
+        for path in sorted({place.value for place in app.replicated_by(file)} - set(listed)):
+            message = f"Litestream does not list {path}"
+            yield Finding("litestream.databases", "error", file, 0, message, "Mend its entry.")
 
 
 def _hadolint(app: App, program: Path) -> Iterator[Finding]:
