@@ -3,6 +3,7 @@ from __future__ import annotations
 import codecs
 import errno
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from importlib import metadata
@@ -15,6 +16,7 @@ import yaml
 from kamalstream.commands import init
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import inspect_app
+from kamalstream.inspect.stock import is_stock
 from kamalstream.render import source as source_module
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Change, Plan
@@ -51,13 +53,28 @@ def test_an_app_is_adopted_from_a_data_file(
     assert replaced == set(files_of(kept))
 
 
-def test_copier_update_works_afterwards(
-    kamalstream: Command, sample_app: Sample, answers: DataFile
+@pytest.mark.parametrize(
+    ("name", "given", "rendered"),
+    [
+        ("rails_8_1", {}, [".copier-answers.yml", "config/deploy.yml", "docs/DEPLOYMENT.md"]),
+        (
+            "changed_by_hand",
+            {"app_name": None, "domain": None, "server_ip": None},
+            [".copier-answers.yml", "docs/DEPLOYMENT.md"],
+        ),
+    ],
+)
+def test_copier_update_works_afterwards_and_leaves_alone_what_is_the_owners(
+    kamalstream: Command,
+    sample_app: Sample,
+    answers: DataFile,
+    name: str,
+    given: dict[str, None],
+    rendered: list[str],
 ) -> None:
-    app = sample_app("changed_by_hand")
-    given = answers(app_name=None, domain=None, server_ip=None)
-    ran = kamalstream("init", app, "--defaults", "--yes", "--data-file", given)
-    assert "atelier.example.net" in (app / "config/deploy.yml").read_text(), ran.out
+    app = sample_app(name)
+    ran = kamalstream("init", app, "--defaults", "--yes", "--data-file", answers(**given))
+    assert ran.code == 0, ran.out + ran.err
     commit(app, "Adopted")
 
     copier.run_update(
@@ -69,16 +86,11 @@ def test_copier_update_works_afterwards(
         quiet=True,
     )
 
-    changed = git(app, "status", "--short").split()
-    assert changed == [
-        "M",
-        ".copier-answers.yml",
-        "M",
-        "config/deploy.yml",
-        "M",
-        "docs/DEPLOYMENT.md",
-    ]
-    assert "host: new.example.com" in (app / "config/deploy.yml").read_text()
+    changed = git(app, "status", "--short").splitlines()
+    assert changed == [f" M {file}" for file in rendered]
+    deploy = (app / "config/deploy.yml").read_text()
+    own = "config/deploy.yml" not in rendered
+    assert f"host: {'atelier.example.net' if own else 'new.example.com'}\n" in deploy
 
 
 def test_a_dry_run_shows_the_changes_and_writes_nothing(
@@ -91,12 +103,17 @@ def test_a_dry_run_shows_the_changes_and_writes_nothing(
 
     assert ran.code == 0, ran.err
     assert "+++ b/config/deploy.yml" in ran.out
-    assert "config/litestream.yml" in ran.out
     assert 'ENV["DISABLE_SSL"].blank? (a value of your own)' in ran.out
-    assert "Dockerfile:33: COPY vendor/fonts /usr/share/fonts/atelier" in ran.out
-    assert "bin/docker-entrypoint:15:" in ran.out
-    assert ".kamal/secrets:2: KAMAL_REGISTRY_PASSWORD=…" in ran.out
-    assert "gh auth token" in ran.out  # in the diff
+    *_, shown = ran.out.partition("\nNew\n")
+    assert re.findall(r"^  (\S+) +(\+\d+(?: -\d+)?)", shown, re.MULTILINE)[6:] == [
+        ("Dockerfile", "+3"),
+        ("bin/docker-entrypoint", "+3"),
+        (".dockerignore", "+7"),
+        ("config/deploy.yml", "+28"),
+        (".kamal/secrets", "+5"),
+    ]
+    assert "Yours, with a few lines more\n  Dockerfile" in shown
+    assert "\n-" not in ran.out.replace("\n---", ""), "a line of theirs would go"
     assert files_of(app) == before
 
 
@@ -114,14 +131,44 @@ def test_a_second_run_changes_nothing(
     assert files_of(app) == before
 
 
+NODE = """\
+# Install JavaScript dependencies
+ARG NODE_VERSION=20.1.0
+ARG YARN_VERSION=1.22.19
+ENV PATH=/usr/local/node/bin:$PATH
+RUN curl -sL https://github.com/nodenv/node-build/archive/master.tar.gz | tar xz -C /tmp/ && \\
+    /tmp/node-build-master/bin/node-build "${NODE_VERSION}" /usr/local/node && \\
+    npm install -g yarn@$YARN_VERSION && \\
+    rm -rf /tmp/node-build-master
+
+"""
+
+
+def with_node(dockerfile: str) -> str:
+    """Return Rails 8.1's Dockerfile as `rails new -j esbuild` writes it."""
+    for old, new in {
+        "packages needed to build gems\n": "packages needed to build gems and node modules\n",
+        "libvips libyaml-dev pkg-config": "libvips libyaml-dev node-gyp pkg-config "
+        "python-is-python3",
+        "# Install application gems\n": f"{NODE}# Install application gems\n",
+        "# Copy application code\n": "# Install node modules\nCOPY package.json yarn.lock ./\n"
+        "RUN yarn install --immutable\n\n# Copy application code\n",
+        "precompile\n\n\n\n\n": "precompile\n\n\nRUN rm -rf node_modules\n\n\n",
+    }.items():
+        assert old in dockerfile, old
+        dockerfile = dockerfile.replace(old, new)
+    return dockerfile
+
+
 def test_versions_that_only_the_replaced_dockerfile_said_stay(
     kamalstream: Command, sample_app: Sample, answers: DataFile
 ) -> None:
     app = sample_app("rails_8_1")
     (app / "package.json").write_text('{"scripts": {"build": "esbuild app.js"}}')
     (app / "yarn.lock").write_text("")
-    with (app / "Dockerfile").open("a") as dockerfile:
-        dockerfile.write("ARG NODE_VERSION=20.1.0\nARG YARN_VERSION=1.22.19\n")
+    dockerfile = app / "Dockerfile"
+    dockerfile.write_text(with_node(dockerfile.read_text()))
+    assert is_stock("Dockerfile", dockerfile.read_text())
     kamalstream("init", app, "--yes", "--data-file", answers())
     assert "library/node:20.1.0-slim" in (app / "Dockerfile").read_text()
 
@@ -133,17 +180,39 @@ def test_versions_that_only_the_replaced_dockerfile_said_stay(
     assert "library/node:22.2.0-slim" in (app / "Dockerfile").read_text()
 
 
-def test_who_edited_what_was_rendered_is_told_of_the_update_that_merges(
+def test_what_was_edited_since_it_was_rendered_stays_in_another_run(
     kamalstream: Command, sample_app: Sample, answers: DataFile
 ) -> None:
     app = sample_app("rails_8_1")
-    first = kamalstream("init", app, "--yes", "--data-file", answers())
-    assert "kamalstream update" not in first.out
+    kamalstream("init", app, "--yes", "--data-file", answers())
     with (app / "Dockerfile").open("a") as dockerfile:
         dockerfile.write("RUN echo mine\n")
-    again = kamalstream("init", app, "--defaults", "--dry-run")
-    assert "RUN echo mine" in again.out
-    assert "To merge instead: kamalstream update" in again.out
+    assert "Nothing would change" in kamalstream("init", app, "--defaults").out
+    (app / ".ruby-version").write_text("3.4.8\n")
+    new = answers(domain="new.example.com", ruby_version="3.4.8")
+    again = kamalstream("init", app, "--defaults", "--data-file", new)
+    assert again.code == 0, again.out
+    text = (app / "Dockerfile").read_text()
+    assert "ARG RUBY_VERSION=3.4.8\n" in text
+    assert text.endswith("RUN echo mine\n")
+    assert "host: new.example.com" in (app / "config/deploy.yml").read_text()
+
+
+def test_where_both_changed_one_place_the_owners_stays_and_ours_is_said(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    kamalstream("init", app, "--yes", "--data-file", answers())
+    deploy = app / "config/deploy.yml"
+    text = deploy.read_text().replace("host: notes.example.com", "host: mine.example.com")
+    deploy.write_text(text)
+    ran = kamalstream("init", app, "--yes", "--data-file", answers(domain="new.example.com"))
+    assert ran.code == 1
+    assert deploy.read_text() == text
+    left = "config/deploy.yml: changed by you in the lines that change now; it stays as it is"
+    *_, last = ran.out.partition("What comes next:")
+    assert left in last
+    assert "+  host: new.example.com" in last
 
 
 @pytest.mark.parametrize("file", ["config/deploy.yml", "Dockerfile", ".kamal/secrets"])
@@ -167,7 +236,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(
     for file in ("Dockerfile", ".dockerignore", "config/deploy.yml"):
         (app / file).write_bytes(codecs.BOM_UTF8 + (app / file).read_bytes())
     ran = kamalstream("init", app, "--yes", "--data-file", answers())
-    assert "Yours, and not in the new files" not in ran.out
+    assert "Yours" not in ran.out
     assert codecs.BOM_UTF8 not in (app / ".dockerignore").read_bytes()
 
 
@@ -184,7 +253,7 @@ def test_what_the_app_says_is_taken_and_the_data_file_wins(
     assert answered["app_name"] == "atelier"
     assert answered["server_ip"] == "198.51.100.23"
     assert answered["registry_server"] == "ghcr.io"
-    assert answered["registry_username"] == "studio"
+    assert "registry_username" not in answered, "of use to a deploy.yml of the template alone"
     assert answered["databases"] == inspect_app(app).databases.sqlite
     assert answered["domain"] == "chosen.example.com"
     assert answered["ruby_version"] == "3.3.0"
@@ -339,9 +408,9 @@ def test_when_one_file_cannot_be_written_none_is(tmp_path: Path) -> None:
     (app / "b").write_text("a file where a folder is needed")
     before = files_of(app)
     changes = (
-        Change("a.txt", b"theirs", b"ours", 0o644),
-        Change("new/folder/c.txt", None, b"ours", 0o755),
-        Change("b/d.txt", None, b"ours", 0o644),
+        Change("a.txt", b"theirs", b"ours", 0o644, "ours"),
+        Change("new/folder/c.txt", None, b"ours", 0o755, "new"),
+        Change("b/d.txt", None, b"ours", 0o644, "new"),
     )
     with pytest.raises(BadInput, match=r"^b/d\.txt cannot .*\. Everything is as it was\.$"):
         apply(Plan(app, changes), datetime(2026, 1, 2))
@@ -354,21 +423,29 @@ def test_where_nothing_can_be_kept_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "tmp").write_text("a file")
     before = files_of(tmp_path)
     with pytest.raises(BadInput, match=r"^tmp/before-.*/a\.txt cannot be written: Not a directory"):
-        apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644),)), datetime(2026, 1, 2))
+        apply(
+            Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644, "ours"),)),
+            datetime(2026, 1, 2),
+        )
     assert files_of(tmp_path) == before
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("newer")
     with pytest.raises(BadInput, match=r"a\.txt has changed meanwhile"):
-        apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644),)), datetime(2026, 1, 2))
+        apply(
+            Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644, "ours"),)),
+            datetime(2026, 1, 2),
+        )
     assert (tmp_path / "a.txt").read_text() == "newer"
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("theirs")
     (tmp_path / "a.txt").symlink_to("real.txt")
-    apply(Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o640),)), datetime(2026, 1, 2))
+    apply(
+        Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o640, "ours"),)), datetime(2026, 1, 2)
+    )
     assert (tmp_path / "a.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "ours"
     assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o640

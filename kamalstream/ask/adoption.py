@@ -44,6 +44,8 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
     earlier = {k: v for k, v in earlier.items() if is_asked(k) or k in settled}
     # Null is as good as not said: that they were not looked for yet.
     told = {k: v for k, v in given.items() if k != "own_files" or v is not None}
+    if facts.databases.unreadable and "databases" in before:
+        told.setdefault("databases", before["databases"])
     own = {**found, **earlier, **told}["own_files"]
     own_files = own if isinstance(own, list) else []
     if DEPLOY in own_files:

@@ -71,14 +71,18 @@ def of_the_image(app: AppFacts, own_files: Collection[str]) -> dict[str, str]:
     return {"rails_root": app.rails_root, **user}
 
 
-def _volumes(app: AppFacts, deployed: bool) -> dict[str, Any]:
-    """Return which volumes hold the databases, where that is not the one of a fresh app.
+def _volumes(app: AppFacts, named: bool) -> dict[str, Any]:
+    """Return which volumes hold the databases; none where the app has no such volume yet.
 
-    Of an app that is `deployed` they are named in any case: called otherwise, it keeps its data.
+    With `named` all are named: whatever the app is called then, they stay.
     """
     main = app.kamal.main if app.kamal else None
-    stock = facts.data_volumes({"app_name": app.app_name})
     found = data_volumes(app, main, app.databases.sqlite)
+    mounted = main and any(
+        main.mount_of(facts.in_container(path, app.rails_root))
+        for path in app.databases.sqlite.values()
+    )
+    stock = facts.data_volumes({"app_name": app.app_name})
     further = {
         name: {
             "databases": _one_name_a_file(databases.sqlite or app.databases.sqlite),
@@ -92,8 +96,8 @@ def _volumes(app: AppFacts, deployed: bool) -> dict[str, Any]:
         }
         for name, databases in app.further.items()
     }
-    fresh = found == stock and not deployed
-    return {"volumes": [] if fresh else list(found), "destinations": further}
+    by_name = found == stock and not mounted and not named
+    return {"volumes": [] if by_name else list(found), "destinations": further}
 
 
 def data_volumes(

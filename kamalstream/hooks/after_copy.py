@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from kamalstream.ask.adoption import known_answers, what_was_read
+from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.validators import defaults
 from kamalstream.edit.own_files import Adoption
@@ -78,6 +78,7 @@ def _adopt(
     before = earlier(app)
     facts = inspect_app(app)
     known = known_answers(facts, _chosen(answers, given, before, app), before)
+    uncertain_databases(facts, known, quietly=True)
     settle(known, True, app.resolve().name)
     print("\nkamalstream")
     for line in what_was_read(facts, known):
