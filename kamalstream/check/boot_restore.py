@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from kamalstream import facts
 from kamalstream.check.accessory import PINNED, tag_of
-from kamalstream.check.deployed import Deployed, deployments, words
+from kamalstream.check.deployed import Deployed, built, words
 from kamalstream.check.finding import Finding
 from kamalstream.edit.entrypoint import commands
 from kamalstream.facts import BOOT_RESTORE, RESTORE
@@ -31,7 +31,7 @@ def check(app: App) -> Iterator[Finding]:
             message = "the file is not there: what it brings back stays lost"
             fix = f"git checkout HEAD -- {file}, or: kamalstream init"
             yield Finding("restore.missing", "error", file, 0, message, fix)
-    for one in deployments(app):
+    for one in built(app):
         if one.deployment.builder.pack:
             continue
         if one.image is None:

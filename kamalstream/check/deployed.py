@@ -133,6 +133,15 @@ def deployments(app: App) -> tuple[Deployed, ...]:
     return tuple(one for one in found if one.deployment.readable)
 
 
+def built(app: App) -> tuple[Deployed, ...]:
+    """Return the deployments whose image is looked at: one also where none can be read.
+
+    Then it is taken to be built as Kamal does by itself.
+    """
+    base = app.kamal and app.kamal.base
+    return deployments(app) or ((_main(app, base),) if base else ())
+
+
 def _main(app: App, one: Deployment) -> Deployed:
     volumes = facts.data_volumes(app.answers)
     return Deployed(app, one, facts.LITESTREAM, app.databases, volumes, app.opened)

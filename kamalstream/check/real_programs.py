@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kamalstream import programs
-from kamalstream.check.deployed import deployments
+from kamalstream.check.deployed import built
 from kamalstream.check.finding import Finding, Level
 from kamalstream.facts import (
     BOOT_RESTORE,
@@ -104,7 +104,7 @@ def _present(app: App, files: tuple[str, ...]) -> list[str]:
 
 
 def _scripts(app: App) -> list[str]:
-    started = (script for one in deployments(app) for script in one.scripts)
+    started = (script for one in built(app) for script in one.scripts)
     return _present(app, tuple(dict.fromkeys((*started, BOOT_RESTORE, RESTORE))))
 
 
@@ -161,7 +161,7 @@ def _litestream(app: App, program: Path) -> Iterator[Finding]:
 
 
 def _hadolint(app: App, program: Path) -> Iterator[Finding]:
-    for file in _present(app, tuple(dict.fromkeys(one.dockerfile for one in deployments(app)))):
+    for file in _present(app, tuple(dict.fromkeys(one.dockerfile for one in built(app)))):
         result = _run([program, "--no-fail", "--format", "json", file], app.root)
         if result.returncode:
             message = _last_words(result)

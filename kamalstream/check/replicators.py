@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kamalstream.check.deployed import SIDECAR, Deployed, deployments
+from kamalstream.check.deployed import SIDECAR, Deployed, built
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.code_lines import code_lines
@@ -57,7 +57,7 @@ def _of_app(app: App) -> Iterator[_Place]:
         if _PLUGIN.search(code):
             yield "config/puma.rb", number, _TAKE_OUT
     names = {path.name for path in app.root.glob("Procfile*") if not _is_local(path)}
-    scripts = {script for one in deployments(app) for script in one.scripts}
+    scripts = {script for one in built(app) for script in one.scripts}
     for file in sorted(names | scripts):
         for number, line in enumerate((app.text(file) or "").splitlines(), 1):
             if _COMMAND.search(line):
@@ -69,7 +69,7 @@ def _is_local(path: Path) -> bool:
 
 
 def _of_deployments(app: App) -> Iterator[_Place]:
-    for one in deployments(app):
+    for one in built(app):
         starts = (one.image.entrypoint, one.image.cmd) if one.image else ()
         for start in starts:
             if start and _COMMAND.search(start.shell or " ".join(start.words or ())):
