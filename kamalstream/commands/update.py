@@ -22,6 +22,7 @@ from kamalstream.ask import data_file
 from kamalstream.ask.answers import refuse_wrong
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.edit.edited import BY_HAND
 from kamalstream.errors import BadInput
 from kamalstream.git import ELSEWHERE
 from kamalstream.inspect.adopted import App
@@ -120,7 +121,7 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
     findings = [finding for finding in check_files(App(folder)) if finding.level != "note"]
     _say_what_is_left(done, findings, console)
     console.print(next_steps, highlight=False, soft_wrap=True, markup=False)
-    return 0 if ok(findings) and not done.conflicts else 1
+    return 0 if ok(findings) and not done.conflicts and not done.by_hand else 1
 
 
 def _leave_git_hook() -> None:
@@ -163,6 +164,7 @@ def _summary(done: Preview) -> Iterator[str]:
         ("new", done.new),
         ("updated", done.updated),
         ("merged with yours", done.merged),
+        ("yours, with our lines in it brought up to date", done.edited),
         ("removed: the template has it no more, and it was not changed", done.dropped),
         ("untouched", done.untouched),
         ("left as it is, because git ignores it and cannot merge it", done.ignored),
@@ -173,6 +175,8 @@ def _summary(done: Preview) -> Iterator[str]:
             yield f"{name}\n" + "\n".join(f"  {file}" for file in files)
     if done.conflicts:
         yield "conflict, to be resolved by you\n" + "\n".join(f"  {one}" for one in done.conflicts)
+    if done.by_hand:
+        yield f"{BY_HAND}\n{done.by_hand}"
 
 
 def _confirmed() -> bool:
@@ -184,6 +188,8 @@ def _say_what_is_left(done: Preview, findings: list[Finding], console: Console) 
     if done.conflicts:
         files = ", ".join(one.file for one in done.conflicts)
         console.print(f"Resolve first: {files}", style="yellow", soft_wrap=True, markup=False)
-    elif findings:
+    if done.by_hand:
+        console.print(f"{BY_HAND}\n{done.by_hand}", soft_wrap=True, markup=False, highlight=False)
+    if findings and not done.conflicts:
         console.print(as_text(findings), soft_wrap=True, markup=False, highlight=False)
         console.print(f"Checked: {summary(findings)}.")

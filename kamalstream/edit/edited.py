@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Stands above what is by hand, wherever it is said.
+BY_HAND = "To put in by hand, because it cannot be done with certainty here"
+
 
 @dataclass(frozen=True)
 class ByHand:

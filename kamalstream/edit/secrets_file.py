@@ -19,7 +19,9 @@ HEADING = "# Secrets that Kamal hands to the containers. None of them stands in 
 COMMENT = "# Keys of the bucket that holds the backups."
 KEYS = "LITESTREAM_KEYS"
 _KAMAL = r"(?:bundle\s+exec\s+|(?:\./)?bin/)?kamal\s+secrets"
-_FETCH = re.compile(rf'"?\$\(\s*{_KAMAL}\s+fetch\b(?P<rest>.*)\)"?', re.DOTALL)
+_OUR_SCRIPT = rf"(?:RAILS_ENV=[\w-]+\s+)?ruby\s+{re.escape(READ_SECRETS)}"
+# Our script is asked for several names in one go, as a vault is.
+_FETCH = re.compile(rf'"?\$\(\s*(?:{_KAMAL}\s+fetch|{_OUR_SCRIPT})\b(?P<rest>.*)\)"?', re.DOTALL)
 _EXTRACT = re.compile(
     rf"\"?\$\(\s*{_KAMAL}\s+extract\s+[\"']?(?P<name>[\w./@:-]+)[\"']?"
     r"\s+[\"']?\$\{?(?P<variable>\w+)\}?[\"']?\s*\)\"?"
@@ -40,7 +42,7 @@ _OF_THE_APP = {"RAILS_MASTER_KEY", "SECRET_KEY_BASE"}
 
 @dataclass
 class _Fetch:
-    """A variable that a vault is fetched into, and the extracts from it."""
+    """A variable that secrets are fetched into, and the extracts from it."""
 
     assignment: Assignment
     extracts: list[Assignment] = field(default_factory=list)

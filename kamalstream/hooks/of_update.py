@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from kamalstream import atomic
-from kamalstream.edit.edited import ByHand
+from kamalstream.edit.edited import BY_HAND, ByHand
 from kamalstream.edit.own_files import Adoption, edits
 from kamalstream.edit.production_rb import Setting, edit_file
 from kamalstream.edit.wanted import new_settings
@@ -122,10 +122,9 @@ def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> N
         print(f"  {file}: removed, the template has it no more and you had not changed it")
     _edit_production_rb(app, new_settings(app, versions[0]))
     by_hand = _edit_own_files(app, template)
-    print(as_lines(app, rendered, ignored))
     if by_hand:
-        print("To put in by hand, because it cannot be done with certainty here:")
-        print(textwrap.indent("\n".join(map(str, by_hand)), "  "))
+        print(f"\n{BY_HAND}\n{textwrap.indent(chr(10).join(map(str, by_hand)), '  ')}\n")
+    print(as_lines(app, rendered, ignored))
 
 
 def _edit_production_rb(app: Path, settings: tuple[Setting, ...]) -> None:
@@ -140,7 +139,9 @@ def _edit_own_files(app: Path, template: Path) -> list[ByHand]:
     """Move our lines in the owner's files along; return what could not be put in."""
     deployment = kamal(app)
     answers = App(app).answers
-    if not answers.get("own_files") and not (deployment and deployment.further):
+    own = [*(answers.get("own_files") or ())]
+    own += [one.file for one in (deployment.deployments if deployment else ()) if one.name]
+    if not own:
         return []
     by_hand: list[ByHand] = []
     with (
@@ -148,15 +149,14 @@ def _edit_own_files(app: Path, template: Path) -> list[ByHand]:
         tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch,
     ):
         if last is None:
-            print("  your own files: the release that you come from cannot be had, so our lines in")
-            print("  them are left as they are; kamalstream check says what they lack")
-            return []
+            why = "the release that you come from cannot be had, so our lines stay as they are"
+            return [ByHand(", ".join(own), 0, why, "kamalstream check says what is missing")]
         rendered = Path(scratch) / app.resolve().name
         text = (app / ANSWERS).read_text("utf-8")
         render(text, str(template), rendered, version="HEAD")
         for one in edits(Adoption(app, answers, rendered, last, deployment)):
             by_hand += one.edited.by_hand
-            if one.before is not None and one.edited.text != one.before:
+            if one.edited.text != (one.before or ""):
                 atomic.replace((app / one.file).resolve(), one.edited.text.encode())
                 print(f"  {one.file}: our lines in it were brought up to date")
     return by_hand

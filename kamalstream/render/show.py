@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from kamalstream.edit.edited import BY_HAND
 from kamalstream.facts import (
     ANSWERS,
     BOOT_RESTORE,
@@ -96,7 +97,7 @@ def left_alone(plan: Plan) -> Iterator[str]:
 def by_hand(plan: Plan) -> Iterator[str]:
     """Yield what the owner has to put in by hand."""
     if plan.by_hand:
-        yield "To put in by hand, because it cannot be done with certainty here"
+        yield BY_HAND
         for one in plan.by_hand:
             yield from (f"  {line}" for line in str(one).splitlines())
         yield ""

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM
+from kamalstream.edit.edited import BY_HAND
+from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM, litestream_of
 from kamalstream.git import committed, names
 from kamalstream.inspect.adopted import load_mapping
+from kamalstream.inspect.deployment import kamal
+from kamalstream.inspect.kamal_files import destination_file, merged
 
 #: Takes an update back, in the app's folder. All that it removes was not there before.
 UNDO = "git reset -q . && git checkout -q . && git clean -fdq ."
 
+# Read by Kamal and Litestream: what changed in them says what to run.
+_CONFIGURATION = re.compile(r"config/(?:deploy|litestream)(?:\..+)?\.yml")
 # Not part of the running app.
 _ON_PAPER = re.compile(rf"docs/|{re.escape(ANSWERS)}$|.*\.(?:rej|md)$")
 _MARKER = re.compile(r"<<<<<<< ")
@@ -66,16 +69,28 @@ def conflicts(app: Path) -> list[Conflict]:
 
 
 def to_run(app: Path) -> list[str]:
-    """Return the Kamal commands that bring the changes to the server, in their order."""
+    """Return the Kamal commands that bring the changes to the servers, in their order."""
     files = changed(app)
-    sidecar = any(
-        file in files and _before(app, file, *keys) != _after(app, file, *keys)
-        for file, keys in ((LITESTREAM, ()), (DEPLOY, ("accessories", "litestream")))
-    )
-    deploy_yml_alone = DEPLOY in files and _rest(app, before=True) != _rest(app, before=False)
-    image = any(file != DEPLOY and not _ON_PAPER.match(file) for file in files)
-    reboot = ["kamal accessory reboot litestream"] if sidecar else []
-    return reboot + (["kamal deploy"] if image or deploy_yml_alone else [])
+    image = any(not (_CONFIGURATION.fullmatch(file) or _ON_PAPER.match(file)) for file in files)
+    found = kamal(app)
+    steps = []
+    for name in [one.name for one in found.deployments] if found else [None]:
+        option = f" -d {name}" if name else ""
+        before, after = _configuration(name, _before(app)), _configuration(name, _after(app))
+        config = litestream_of(name) if name else LITESTREAM
+        config = config if (app / config).is_file() else LITESTREAM
+        replicated = load_mapping(_before(app)(config)) != load_mapping(_text(app, config))
+        if replicated or before[0] != after[0]:
+            steps.append(f"kamal accessory reboot litestream{option}")
+        if image or config in files or before[1] != after[1]:
+            steps.append(f"kamal deploy{option}")
+    return steps
+
+
+def by_hand(said: str) -> str:
+    """Return what the hooks of an update `said` is to be put in by hand, "" for nothing."""
+    found = re.search(rf"^{BY_HAND}\n((?:  .*\n)+)", said, re.MULTILINE)
+    return found[1].rstrip() if found else ""
 
 
 def new_history(app: Path) -> str | None:
@@ -148,32 +163,31 @@ def what_next(app: Path, command: str = UNDO) -> str:
     return "\n".join([*lines, "To undo the update, in the app's folder:", f"  {command}", ""])
 
 
-def _before(app: Path, file: str, *keys: str) -> Any:
-    return _part((committed(app, file) or b"").decode("utf-8", "replace"), keys)
+def _before(app: Path) -> Callable[[str], str]:
+    return lambda file: (committed(app, file) or b"").decode("utf-8", "replace")
 
 
-def _after(app: Path, file: str, *keys: str) -> Any:
-    return _part(_text(app, file), keys)
+def _after(app: Path) -> Callable[[str], str]:
+    return lambda file: _text(app, file)
 
 
-def _rest(app: Path, *, before: bool) -> Any:
-    """Return config/deploy.yml without the sidecar, which `kamal deploy` does not touch."""
-    loaded = _before(app, DEPLOY) if before else _after(app, DEPLOY)
-    if not isinstance(loaded, dict):
-        return loaded
-    others = {k: v for k, v in (loaded.get("accessories") or {}).items() if k != "litestream"}
-    return {**loaded, "accessories": others}
+def _configuration(name: str | None, text: Callable[[str], str]) -> tuple[Any, Any]:
+    """Return what Kamal is told for the destination `name`: of the sidecar, and all else.
 
-
-def _part(text: str, keys: tuple[str, ...]) -> Any:
-    """Return what the YAML `text` says below `keys`; `text` itself where it is no plain YAML."""
-    try:
-        value: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return text
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+    The texts in full are either where they are no plain YAML.
+    """
+    texts = [text(file) for file in (DEPLOY, *([destination_file(name)] if name else []))]
+    loaded: dict[str, Any] = {}
+    for one in texts:
+        mapping = load_mapping(one)
+        if one.strip() and mapping is None:
+            return texts, texts
+        loaded = merged(loaded, mapping or {})
+    accessories = loaded.get("accessories")
+    if not isinstance(accessories, dict):
+        return None, loaded
+    others = {key: value for key, value in accessories.items() if key != "litestream"}
+    return accessories.get("litestream"), {**loaded, "accessories": others}
 
 
 def _lines(path: Path, pattern: re.Pattern[str]) -> tuple[int, ...]:

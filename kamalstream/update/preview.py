@@ -17,10 +17,11 @@ from typing import Any
 import yaml
 
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS
+from kamalstream.facts import ANSWERS, PRODUCTION_RB
 from kamalstream.git import committed, git, git_bytes, names, settings_for_copier
+from kamalstream.inspect.adopted import App
 from kamalstream.update.copier_process import copier, render
-from kamalstream.update.outcome import Conflict, changed, conflicts
+from kamalstream.update.outcome import Conflict, by_hand, changed, conflicts
 
 # A diff looks the same whatever the user has git show.
 _PLAIN = (
@@ -72,8 +73,9 @@ class Preview:
 
     `new`, `updated`, `merged`, `dropped` and `untouched` are files; a file with a conflict is in
     `conflicts` only. `merged` are those in which edits of the owner's and changes of the template
-    came together, `ignored` those that git ignores in the app and so cannot merge, `absent` those
-    the owner took away, which stay away.
+    came together, `edited` the owner's own, in which our lines moved along, `ignored` those that
+    git ignores in the app and so cannot merge, `absent` those the owner took away, which stay away.
+    `by_hand` says what could not be put in, "" for nothing.
     """
 
     app: Path
@@ -82,15 +84,18 @@ class Preview:
     new: tuple[str, ...]
     updated: tuple[str, ...]
     merged: tuple[str, ...]
+    edited: tuple[str, ...]
     dropped: tuple[str, ...]
     untouched: tuple[str, ...]
     ignored: tuple[str, ...]
     absent: tuple[str, ...]
+    by_hand: str
 
     @property
     def changes(self) -> bool:
         """Return whether anything would change."""
-        return bool(self.conflicts or self.new or self.updated or self.merged or self.dropped)
+        came = self.new or self.updated or self.merged or self.edited or self.dropped
+        return bool(self.conflicts or came)
 
     @property
     def diff(self) -> str:
@@ -118,20 +123,20 @@ def preview(app: Path, data: Mapping[str, Any], conflict: str = "inline") -> Ite
             answers = scratch / "given.yml"
             answers.write_text(yaml.safe_dump(dict(data)), "utf-8")
             options = ("--trust", "--defaults", f"--conflict={conflict}", f"--data-file={answers}")
-            copier(["update", *options, str(copy)], app)
+            said = copier(["update", *options, str(copy)], app)
             rendered = scratch / "rendered" / app.name
             rendered.parent.mkdir()
             text = (copy / ANSWERS).read_text("utf-8")
             render(text, str(yaml.safe_load(text)["_src_path"]), rendered, app)
-            done = _compare(app, copy, rendered)
+            done = _compare(app, copy, rendered, by_hand(said))
         yield done
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         git(app, "worktree", "prune")
 
 
-def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
-    found = conflicts(copy)
+def _compare(app: Path, copy: Path, rendered: Path, left: str) -> Preview:
+    found, updated = conflicts(copy), App(copy)
     open_ones = {one.file for one in found} | {one.rejects for one in found}
     files = [file for file in changed(copy) if file not in open_ones]
     templates = sorted(str(p.relative_to(rendered)) for p in rendered.rglob("*") if p.is_file())
@@ -143,6 +148,10 @@ def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
         for file in replaced
         if file in templates and (copy / file).read_bytes() == (rendered / file).read_bytes()
     ]
+
+    def is_own(file: str) -> bool:
+        return file == PRODUCTION_RB or file not in templates or updated.is_own(file)
+
     away = [file for file in templates if not (copy / file).exists()]
     return Preview(
         app=app,
@@ -150,7 +159,8 @@ def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
         conflicts=tuple(found),
         new=tuple(file for file in there if file not in before),
         updated=tuple(as_rendered),
-        merged=tuple(file for file in replaced if file not in as_rendered),
+        merged=tuple(file for file in replaced if file not in as_rendered and not is_own(file)),
+        edited=tuple(file for file in replaced if file not in as_rendered and is_own(file)),
         dropped=tuple(file for file in files if file not in there),
         untouched=tuple(
             file
@@ -159,6 +169,7 @@ def _compare(app: Path, copy: Path, rendered: Path) -> Preview:
         ),
         ignored=tuple(file for file in away if (app / file).exists()),
         absent=tuple(file for file in away if not (app / file).exists()),
+        by_hand=left,
     )
 
 
