@@ -206,9 +206,8 @@ def test_the_files_that_kamal_reads_for_a_destination_are_looked_into(app: Path)
     (app / ".kamal/secrets.staging").write_text("LITESTREAM_ACCESS_KEY_ID=$A\n")
     unset = [one for one in found(app) if one.id == "secrets.unset"]
     assert {one.file for one in unset} == {".kamal/secrets.staging"}
-    assert [one.message.split()[0] for one in unset] == [
-        "RAILS_MASTER_KEY",
-        "LITESTREAM_SECRET_ACCESS_KEY",
+    assert [one.message.partition(" are ")[0] for one in unset] == [
+        "RAILS_MASTER_KEY, LITESTREAM_SECRET_ACCESS_KEY"
     ]
 
 
