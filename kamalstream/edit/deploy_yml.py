@@ -8,7 +8,7 @@ certainty, the file stays as it is and all of its lines are handed back.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,18 +104,28 @@ def filled_in(text: str, answers: Mapping[str, Any]) -> str:
 
 
 def edit_base(
-    text: str, ours: str, last: str | None, placement: Placement | None, volumes: Sequence[str]
+    text: str,
+    ours: str,
+    last: str | None,
+    placement: Placement | None,
+    volumes: Sequence[str],
+    elsewhere: Collection[str] = (),
 ) -> Edited:
     """Return config/deploy.yml with the `volumes`, the accessory, the bucket's keys and aliases.
 
     `ours` is the file as the template renders it now, `last` as it did the last time: what `last`
     had and `text` has no more, its owner took out. `placement` is None where every destination says
-    by itself where the accessory runs. `volumes` are those that hold the databases.
+    by itself where the accessory runs. `volumes` are those that hold the databases; to the folders
+    `elsewhere` the app has one already, though not by `volumes:` of this file.
     """
     rendered, before = YamlText(ours), YamlText(last) if last is not None else None
-    return _edited(
-        facts.DEPLOY, text, before, lambda mine: _base(mine, rendered, before, placement, volumes)
-    )
+    lacking = [volume for volume in volumes if _target(volume) not in elsewhere]
+
+    def pieces(mine: YamlText) -> Iterator[Piece]:
+        yield from _listed(mine, ("volumes",), lacking, before, _target)
+        yield from _base(mine, rendered, before, placement, volumes)
+
+    return _edited(facts.DEPLOY, text, before, pieces)
 
 
 @dataclass(frozen=True)
@@ -199,7 +209,6 @@ def _base(
     volumes: Sequence[str],
 ) -> Iterator[Piece]:
     yield from _keys(mine, ("env",), last)
-    yield from _listed(mine, ("volumes",), volumes, last, _target)
     yield from _current(mine, ("deploy_timeout",), ours, last)
     if mine.has(SIDECAR):
         yield from _sidecar(mine, ours, last, volumes)

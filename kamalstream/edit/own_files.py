@@ -215,6 +215,7 @@ def _deployments(adoption: Adoption) -> Iterator[FileEdit]:
             adoption.was(facts.DEPLOY),
             by_host if placed else by_role,
             adoption.volumes,
+            _mounted_elsewhere(kamal.main) if kamal and kamal.main else (),
         )
         yield FileEdit(facts.DEPLOY, text, edited)
         base = edited.text
@@ -242,6 +243,12 @@ def _placed_by(text: str) -> str | None:
         found = _PLACED.search(text)
         return found[1] if found else None
     return next((key for key in PLACEMENTS if key in mapping(sidecar)), None)
+
+
+def _mounted_elsewhere(one: Deployment) -> set[str]:
+    """Return the folders of the app that have a mount, other than by the base's `volumes:`."""
+    of_role = one.primary_role.mounts if one.primary_role else ()
+    return {mount.target for mount in one.mounts if mount.file != facts.DEPLOY or mount in of_role}
 
 
 def _needs(adoption: Adoption, one: Deployment, named: list[Deployment]) -> Destination:
