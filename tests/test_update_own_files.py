@@ -304,7 +304,7 @@ def test_without_the_release_that_the_app_comes_from_its_files_are_left_and_that
 
 
 def test_from_litestream_0_3_to_0_5_the_image_moves_in_the_owners_files_too(
-    template: Path, tmp_path: Path
+    template: Path, first: Path, tmp_path: Path
 ) -> None:
     app = owners(tmp_path / "notes")
     render(template, app, {"litestream_version": "0.3"}, vcs_ref=NEXT)
