@@ -207,7 +207,7 @@ def _deployments(adoption: Adoption) -> Iterator[FileEdit]:
     by_role = Placement("roles", kamal.base.primary_role_name if kamal else "web")
     if adoption.is_own(facts.DEPLOY):
         text = adoption.text(facts.DEPLOY) or ""
-        server = kamal.main.server if kamal and kamal.main and not kamal.main.name else None
+        server = kamal.base.server if kamal else None
         by_host = Placement("hosts" if "hosts" in placed else "host", server) if server else None
         edited = deploy_yml.edit_base(
             deploy_yml.filled_in(text, adoption.answers),
