@@ -12,6 +12,7 @@ import pytest
 import yaml
 from packaging.version import InvalidVersion, Version
 
+from kamalstream.facts import NEW_ANSWERS
 from kamalstream.render.files import rendered_files
 from kamalstream.update.news import news
 from kamalstream.update.outcome import UNDO, conflicts
@@ -31,16 +32,21 @@ def tags(repository: Path) -> list[str]:
     return git(repository, "tag", "--merged", "HEAD", "--sort=-creatordate").split()
 
 
+def _named(template_file: str) -> str:
+    """Return the name of the file in an app, NAME for a destination's."""
+    if "_copier_conf" in template_file:
+        return ".copier-answers.yml"
+    name = Path(template_file.removesuffix(".jinja")).name
+    return re.sub(r"{{.*?}}", "NAME", re.sub(r"{%.*?%}", "", name))
+
+
 def unnamed(repository: Path) -> list[str]:
     """Return the files changed since the last release that CHANGELOG.md does not name."""
     released = tags(repository)
     since = released[0] if released else EMPTY_TREE
     changed = git(repository, "diff", "--name-only", since, "--", "template").splitlines()
     said = news((repository / "CHANGELOG.md").read_text("utf-8"), since, "0.post1")
-    files = {
-        ".copier-answers.yml" if "_copier_conf" in name else Path(name.removesuffix(".jinja")).name
-        for name in changed
-    }
+    files = {_named(name) for name in changed if NEW_ANSWERS not in name}
     return sorted(file for file in files if file not in said)
 
 
@@ -136,9 +142,9 @@ def test_an_app_of_each_release_is_updated_to_the_working_tree(tag: str, tmp_pat
     assert conflicts(app) == []
     assert "_commit: 9999.0.0" in (app / ".copier-answers.yml").read_text()
     fresh = tmp_path / "fresh" / "notes"
-    fresh.mkdir(parents=True)
-    (fresh / ".ruby-version").write_bytes((app / ".ruby-version").read_bytes())
-    render(template, fresh, vcs_ref="9999.0.0", skip_tasks=True)
+    answers = yaml.safe_load((app / ".copier-answers.yml").read_text())
+    told = {name: value for name, value in answers.items() if not name.startswith("_")}
+    render(template, fresh, told, vcs_ref="9999.0.0", skip_tasks=True)
     for file in rendered_files(template, app):
         if "production.rb" not in file and not file.startswith(".copier-answers"):
             assert (app / file).read_bytes() == (fresh / file).read_bytes(), file
