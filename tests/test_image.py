@@ -95,7 +95,7 @@ def test_gems_bring_their_packages(
 def test_groups_that_the_dockerfile_leaves_out_stay_out(
     sample_app: Callable[[str], Path], written: str
 ) -> None:
-    app = sample_app("rails_8_1")
+    app = sample_app("rails_8_0")
     dockerfile = (app / "Dockerfile").read_text()
     changed = dockerfile.replace('WITHOUT="development"', f'WITHOUT="{written}"')
     assert changed != dockerfile

@@ -10,7 +10,7 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.code_lines import code_lines
-from kamalstream.inspect.dockerfile import dockerfile_packages
+from kamalstream.inspect.dockerfile import DockerfilePackages, dockerfile_packages
 
 # Gem → packages that the image needs, and that building the gem needs.
 _PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -75,7 +75,9 @@ def _asset_path(app: AppFacts) -> str:
 
 
 def _packages(app: AppFacts) -> dict[str, list[str]]:
-    own = dockerfile_packages(app.path)
+    # What a generator wrote follows from the gems.
+    is_own = facts.DOCKERFILE in app.own_files
+    own = dockerfile_packages(app.path) if is_own else DockerfilePackages()
     here, build = set(facts.IMAGE["packages"]), set(facts.IMAGE["build_packages"])
     if not app.active_storage and not _VIPS_GEMS & set(app.image_gems):
         here -= {"libvips"}
