@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import ROOT
+from .fixtures_init import Files, files_of
 from .fixtures_template import ANSWERS, git, make_app, render
 
 
@@ -71,11 +72,8 @@ def copy(
     )
 
 
-def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
-    paths = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts]
-    return {
-        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode) for path in paths
-    }
+def tree(folder: Path) -> Files:
+    return {file: held for file, held in files_of(folder).items() if not file.startswith("tmp/")}
 
 
 def test_there_is_nothing_but_what_copier_brings(copier_only: Path, tmp_path: Path) -> None:
@@ -84,7 +82,8 @@ def test_there_is_nothing_but_what_copier_brings(copier_only: Path, tmp_path: Pa
 
 
 def test_what_the_hooks_import_is_there(copier_only: Path, template: Path, tmp_path: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(template)!r}); import kamalstream.hooks"
+    hooks = "kamalstream.hooks, kamalstream.hooks.after_copy, kamalstream.hooks.of_update"
+    code = f"import sys; sys.path.insert(0, {str(template)!r}); import {hooks}"
     result = run(copier_only, "-B", "-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 
@@ -147,4 +146,4 @@ def test_a_folder_that_is_no_rails_app_is_left_as_it_was(
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "not a Rails app" in result.stdout
-    assert [*tree(app)] == ["holiday.jpg"]
+    assert [*files_of(app)] == ["holiday.jpg"]

@@ -89,6 +89,12 @@ class Wizard:
         self.answers("as DigitalOcean Spaces writes it")
         self.answers("Name of the bucket", "notes-backups")
 
+    def chooses(self, answer: str) -> None:
+        """Go from "Yes" down to `answer`: they stand in the order of the questions."""
+        hidden = ("advanced", "registry_username")
+        shown = [n for n in questions() if n == "own_files" or (n not in hidden and is_asked(n))]
+        self.child.send(DOWN * (shown.index(answer) + 1) + ENTER)
+
     @property
     def stored(self) -> dict[str, object]:
         loaded: dict[str, object] = yaml.safe_load((self.app / ".copier-answers.yml").read_text())
@@ -118,7 +124,9 @@ def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizar
     init.sees("cable: storage/production_cable.sqlite3")
     init.child.send(ENTER)
     init.sees("+++ b/Dockerfile")
-    init.sees("New files")
+    # What matters is last, after the pager.
+    init.sees("New .copier-answers.yml")
+    init.sees("As Rails or Kamal wrote them until now; replaced")
     init.answers("Write these changes?", "y", end="")
     init.sees("Written:")
     init.sees("What comes next:")
@@ -158,11 +166,7 @@ def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     init.asks_everything()
     init.sees("Is all of this right?")
     init.sees("heartbeat_url")
-    # From "Yes" down to the provider: the answers stand in the order of the questions.
-    names = [name for name in questions() if name not in ("advanced", "registry_username")]
-    for _ in range(names.index("storage_provider") + 1):
-        init.child.send(DOWN)
-    init.child.send(ENTER)
+    init.chooses("storage_provider")
     init.answers("Which S3-compatible storage", DOWN)  # AWS
     # What hangs on it is asked again, with the default that fits.
     init.sees("as AWS S3 writes it")
@@ -184,11 +188,7 @@ def test_who_changes_the_registry_is_asked_for_the_user_name_there(
     init.asks_everything()
     init.sees("Is all of this right?")
     init.sees("heartbeat_url")
-    hidden = ("advanced", "registry_username")
-    names = [name for name in questions() if name not in hidden and is_asked(name)]
-    for _ in range(names.index("registry_server") + 1):
-        init.child.send(DOWN)
-    init.child.send(ENTER)
+    init.chooses("registry_server")
     init.answers("Container registry.", CLEAR_LINE + "ghcr.io")
     init.answers("Your user name at ghcr.io", "jane")
     init.sees("Is all of this right?")
@@ -196,6 +196,61 @@ def test_who_changes_the_registry_is_asked_for_the_user_name_there(
     init.child.send(ENTER)
     init.sees("+++ b/config/deploy.yml")
     assert init.ends() == 0
+
+
+def test_whose_the_files_are_can_be_changed(
+    sample_app: Callable[[str], Path], template: Path
+) -> None:
+    app = sample_app("rails_8_1")
+    dockerfile = app / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text()
+        .replace("/rails", "/srv/app")
+        .replace("# Final stage", "# Last stage")
+    )
+    init = Wizard(template, app)
+    init.asks_everything()
+    init.sees("own_files Dockerfile")
+    init.sees("heartbeat_url")
+    init.chooses("own_files")
+    init.sees("Files that are yours")
+    init.answers("bin/docker-entrypoint", CLEAR_LINE + "[]")
+    init.sees("Is all of this right?")
+    init.sees("own_files none")
+    init.sees("heartbeat_url")
+    init.child.send(ENTER)
+    init.sees("-# Last stage")
+    init.sees("Replaced; what was there is kept below tmp/")
+    init.sees("Dockerfile +")
+    init.answers("Write these changes?", "y", end="")
+    init.sees("What comes next:")
+    assert init.ends() == 0
+    assert init.stored["own_files"] == []
+    assert init.stored["rails_root"] == "/rails", "that of the template's image"
+    kept = next((app / "tmp").glob("before-kamalstream-*/Dockerfile"))
+    assert "# Last stage" in kept.read_text()
+
+
+def test_what_is_to_be_put_in_by_hand_stands_last_and_then_enter_means_no(
+    sample_app: Callable[[str], Path], template: Path
+) -> None:
+    app = sample_app("rails_8_1")
+    with (app / "config/deploy.yml").open("a") as deploy:
+        deploy.write('<% if ENV["LOGS"] %>\nlogging: {driver: local}\n<% end %>\n')
+    init = Wizard(template, app)
+    init.asks_everything()
+    init.sees("Is all of this right?")
+    init.sees("own_files config/deploy.yml")
+    init.sees("heartbeat_url")
+    init.child.send(ENTER)
+    init.sees("config/litestream.yml +")
+    init.sees("To put in by hand")
+    init.sees("- LITESTREAM_ACCESS_KEY_ID")
+    init.sees("Write these changes? (y/N)")
+    init.child.send(ENTER)
+    init.sees("Nothing was changed.")
+    assert init.ends() == 0
+    assert init.is_as_it_was()
 
 
 @pytest.mark.parametrize("question", ["Address of the server", "Name of the bucket"])
@@ -263,6 +318,6 @@ def test_without_colour_there_is_none(
     init = wizard("--dry-run", **environment)
     init.asks_everything()
     init.answers("Is all of this right?")
-    init.sees("New files")
+    init.sees("As Rails or Kamal wrote them until now; replaced")
     assert init.ends() == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[[0-9;]*38;", init.seen)

@@ -8,7 +8,6 @@ from typing import Any
 from kamalstream.ask.answers import Known, is_asked
 from kamalstream.ask.detected import (
     detected,
-    of_the_image,
     refuse_namesakes,
     refuse_what_cannot_be_asked,
     unreadable_databases,
@@ -36,33 +35,30 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
     refuse_namesakes(facts.path)
     if "databases" not in given:
         refuse_what_cannot_be_asked(facts)
-    found, earlier = detected(facts), dict(before)
-    if not facts.databases.unreadable:
-        earlier.pop("databases", None)
-    found["image"] = still_pinned(found["image"], before.get("image"))
-    settled = {"own_files"} if isinstance(before.get("own_files"), list) else set()
-    earlier = {k: v for k, v in earlier.items() if is_asked(k) or k in settled}
     # Null is as good as not said: that they were not looked for yet.
     told = {k: v for k, v in given.items() if k != "own_files" or v is not None}
     if facts.databases.unreadable and "databases" in before:
         told.setdefault("databases", before["databases"])
-    own = {**found, **earlier, **told}["own_files"]
-    own_files = own if isinstance(own, list) else []
-    if DEPLOY in own_files:
-        said = _SAID_BY_DEPLOY_YML & found.keys()
-        earlier = {k: v for k, v in earlier.items() if k not in said}
-    offered = {**found, **of_the_image(facts, own_files), **earlier}
+    own = told.get("own_files", before.get("own_files"))
+    found = detected(facts, own if isinstance(own, list) else None)
+    found["image"] = still_pinned(found["image"], before.get("image"))
+    earlier = {k: v for k, v in before.items() if is_asked(k)}
+    if not facts.databases.unreadable:
+        earlier.pop("databases", None)
+    if DEPLOY in found["own_files"]:
+        earlier = {k: v for k, v in earlier.items() if k not in _SAID_BY_DEPLOY_YML & found.keys()}
+    offered = {**found, **earlier}
     return Known(told, {k: v for k, v in offered.items() if k not in told})
 
 
 def owned_otherwise(facts: AppFacts, answers: Mapping[str, Any]) -> Asking:
     """Return how to render with `answers` in which `own_files` is another than it was.
 
-    Where the Dockerfile is its owner's, its folder and user are the image's, else the template's.
+    What the image and the volumes are hangs on whose the Dockerfile and config/deploy.yml are.
     """
-    of_one = ("rails_root", "container_user")
-    left = {name: value for name, value in answers.items() if name not in of_one}
-    return Asking({**left, **of_the_image(facts, answers.get("own_files") or ())})
+    found = {**detected(facts, answers.get("own_files") or ()), "image": answers["image"]}
+    asked = {name: value for name, value in answers.items() if is_asked(name)}
+    return Asking({**asked, **{k: v for k, v in found.items() if k not in asked}})
 
 
 def uncertain_databases(facts: AppFacts, known: Known, quietly: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ from kamalstream.inspect.namesakes import namesakes
 _PLACEHOLDERS = {one for ones in facts.PLACEHOLDERS.values() for one in ones}
 
 
-def detected(app: AppFacts) -> dict[str, Any]:
+def detected(app: AppFacts, own_files: Collection[str] | None = None) -> dict[str, Any]:
     """Return answers that the app gives: key of copier.yml → value.
 
-    What the app does not say, or says as a placeholder, is left out.
+    What the app does not say, or says as a placeholder, is left out. `own_files` is given where it
+    was settled already whose the files are: where the Dockerfile is to be the template's, what the
+    one that is there says of the image is no answer.
     """
+    own = _own_files(app) if own_files is None else own_files
+    if facts.DOCKERFILE not in own:
+        app = replace(app, image=None)
     found: dict[str, Any] = {"app_name": app.app_name, **_backups(app), **_series(app)}
     found["image"] = image(app)
     databases = _one_name_a_file(app.databases.sqlite)
@@ -32,8 +38,10 @@ def detected(app: AppFacts) -> dict[str, Any]:
         found["databases"] = databases
     if app.ruby.version:
         found["ruby_version"] = app.ruby.version
-    found["own_files"] = _own_files(app)
-    found.update(_volumes(app, facts.DEPLOY in found["own_files"]))
+    found["own_files"] = list(own)
+    found.update(_volumes(app, facts.DEPLOY in own))
+    if app.image:
+        found.update(rails_root=app.rails_root, container_user=app.image.user)
     main = app.kamal and (app.kamal.main or app.kamal.base)
     if main:
         found.update(
@@ -61,14 +69,6 @@ def _own_files(app: AppFacts) -> list[str]:
         # It was written for that image: Rails 8.0's finds a jemalloc that ours would not.
         own.add(facts.ENTRYPOINT)
     return [file for file in facts.MAY_BE_OWN if file in own]
-
-
-def of_the_image(app: AppFacts, own_files: Collection[str]) -> dict[str, str]:
-    """Return the answers that the owner's Dockerfile gives, none where the template's is taken."""
-    if facts.DOCKERFILE not in own_files or not app.image:
-        return {}
-    user = {"container_user": app.image.user} if app.image.user else {}
-    return {"rails_root": app.rails_root, **user}
 
 
 def _volumes(app: AppFacts, named: bool) -> dict[str, Any]:

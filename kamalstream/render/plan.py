@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.edited import ByHand
-from kamalstream.edit.own_files import Adoption, edits
+from kamalstream.edit.own_files import edits
 from kamalstream.edit.production_rb import Left, edit
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, ENTRYPOINT, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
+from kamalstream.inspect.stock import owned
 
-#: `ours` are files that only we have, `whole` those that were as Rails or Kamal wrote them.
+#: `whole` are files that were as Rails or Kamal wrote them, `ours` all others that are rendered.
 Kind = Literal["new", "ours", "whole", "edited"]
 
 
@@ -71,6 +73,7 @@ def plan(adoption: Adoption) -> Plan:
     changes: list[Change] = []
     by_hand: list[ByHand] = []
     edited = {one.file: one for one in edits(adoption)}
+    stock = {*OWNABLE} - {*owned(app)}
     for path in sorted(p for p in adoption.rendered.rglob("*") if p.is_file()):
         file = path.relative_to(adoption.rendered).as_posix()
         before = _read(app, file)
@@ -81,7 +84,7 @@ def plan(adoption: Adoption) -> Plan:
         after = path.read_bytes()
         if before is not None and file != ANSWERS and adoption.last:
             after = _merged(adoption, file, before, after, by_hand)
-        kind: Kind = "new" if before is None else "whole" if file in OWNABLE else "ours"
+        kind: Kind = "new" if before is None else "whole" if file in stock else "ours"
         changes += _change(app, file, before, after, kind)
     for one in edited.values():
         by_hand += one.edited.by_hand
