@@ -22,6 +22,7 @@ FILES = (
     ".kamal/read_secrets.rb",
     ".kamal/secrets",
     "Dockerfile",
+    "bin/boot-restore",
     "bin/docker-entrypoint",
     "bin/restore",
     "config/deploy.yml",

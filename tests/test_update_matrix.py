@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kamalstream.update.outcome import conflicts
 
-from .conftest import APPS
 from .fixtures_template import ANSWERS, commit, git, render
 from .fixtures_update import CHANGED, FILES, NEXT, middle, update
 
@@ -28,10 +28,12 @@ EDITS: dict[str, Callable[[list[str], int], list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def newest(two_releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def newest(two_releases: Path, adopted: Adopted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    app = adopted(tmp_path_factory.mktemp("first") / "notes")
+    answers = yaml.safe_load((app / ".copier-answers.yml").read_text())
+    told = {name: value for name, value in answers.items() if not name.startswith("_")}
     folder = tmp_path_factory.mktemp("newest") / "notes"
-    ruby = (APPS / "rails_8_1/.ruby-version").read_text().strip()
-    render(two_releases, folder, {"ruby_version": ruby}, vcs_ref=NEXT, skip_tasks=True)
+    render(two_releases, folder, told, vcs_ref=NEXT, skip_tasks=True)
     return folder
 
 
