@@ -21,15 +21,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 
 from kamalstream import facts, programs
 from kamalstream.ask.adoption import known_answers, uncertain_databases
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding
+from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.edited import ByHand
-from kamalstream.edit.own_files import Adoption
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
@@ -74,6 +74,8 @@ def plain_template(tmp_path_factory: pytest.TempPathFactory) -> Source:
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
+    # An app takes a third of a second, so one that fails is shown as it was drawn.
+    phases=[Phase.generate],
     print_blob=True,
 )
 @given(shape=shapes())

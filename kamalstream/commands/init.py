@@ -30,8 +30,8 @@ from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.credentials import NAMES, presence
-from kamalstream.edit.own_files import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import GUIDE
 from kamalstream.inspect.adopted import App

@@ -17,7 +17,7 @@ import yaml
 from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.validators import defaults
-from kamalstream.edit.own_files import Adoption
+from kamalstream.edit.adoption import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
 from kamalstream.hooks import report

@@ -11,8 +11,9 @@ import textwrap
 from pathlib import Path
 
 from kamalstream import atomic
+from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.edited import BY_HAND, ByHand
-from kamalstream.edit.own_files import Adoption, edits
+from kamalstream.edit.own_files import edits
 from kamalstream.edit.production_rb import Setting, edit_file
 from kamalstream.edit.wanted import new_settings
 from kamalstream.facts import ANSWERS, APPLICATION_RB, PRODUCTION_RB

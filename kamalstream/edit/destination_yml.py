@@ -1,0 +1,141 @@
+"""Puts what backups need into an owner's destination of Kamal, config/deploy.NAME.yml.
+
+What is missing is asked of Kamal's own view, the destination laid over config/deploy.yml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kamalstream.edit.edited import Edited
+from kamalstream.edit.kamal_pieces import (
+    SIDECAR,
+    Piece,
+    Placement,
+    add_entry,
+    add_items,
+    as_list,
+    bucket_keys,
+    set_value,
+    sorted_out,
+    with_pieces,
+)
+from kamalstream.edit.yaml_text import Path, YamlText
+from kamalstream.inspect.kamal_containers import PLACEMENTS
+from kamalstream.inspect.kamal_files import merged
+
+CONFIG_VARIABLE = "LITESTREAM_CONFIG"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What is needed of one destination, on an update only what was not the last time.
+
+    `config` names its Litestream configuration where it has one of its own, `volumes` hold its
+    databases, `hosts` are its servers, `shares` tells whether the accessory of another deployment
+    has the same name on the same server, `flat` whether Kamal took all that stands under `env:` for
+    variables before config/deploy.yml got its list of secrets.
+    """
+
+    name: str
+    file: str
+    config: str | None
+    volumes: tuple[str, ...]
+    hosts: tuple[str, ...]
+    service: str
+    shares: bool
+    flat: bool
+
+
+def edit_destination(
+    text: str,
+    base: Mapping[str, Any],
+    ours: str,
+    last: str | None,
+    placement: Placement | None,
+    needs: Destination,
+) -> Edited:
+    """Return the destination's file `text` with what `base`, edited already, does not give it.
+
+    `base` is the mapping of config/deploy.yml, `ours` that file as the template renders it, `last`
+    as it did the last time, if it knew the destination then.
+    """
+    rendered, before = YamlText(ours), YamlText(last) if last is not None else None
+    return with_pieces(
+        needs.file,
+        text,
+        None,
+        lambda mine: _destination(mine, base, rendered, before, placement, needs),
+    )
+
+
+def _destination(
+    mine: YamlText,
+    base: Mapping[str, Any],
+    ours: YamlText,
+    last: YamlText | None,
+    placement: Placement | None,
+    needs: Destination,
+) -> Iterator[Piece]:
+    whole = merged(base, mine.data)
+    if needs.flat:
+        yield from sorted_out(mine, ("env",))
+    if mine.has(("env", "secret")):
+        # A list takes the place of the base's.
+        yield from bucket_keys(mine, ("env",), last)
+    sidecar = whole.get("accessories") or {}
+    sidecar = sidecar.get(SIDECAR[-1]) or {} if isinstance(sidecar, dict) else {}
+    if mine.has((*SIDECAR, "env", "secret")):
+        yield from bucket_keys(mine, (*SIDECAR, "env"), last)
+    image = (*SIDECAR, "image")
+    stands = mine.value(image)
+    if stands not in (None, ours.value(image)) and (not last or stands == last.value(image)):
+        yield set_value(image, ours.value(image))
+    if needs.config:
+        path: Path = ("env", "clear", CONFIG_VARIABLE)
+        if not mine.has(path):
+            comment = "# Backups of this destination have a path of their own."
+            yield add_entry(path, [comment, f"{CONFIG_VARIABLE}: {needs.config}"])
+        files = (*SIDECAR, "files")
+        wanted = f"{needs.config}:/etc/litestream.yml"
+        if not any(str(one).startswith(wanted) for one in as_list(mine.value(files))):
+            yield add_items(files, [wanted])
+    mounted = {tuple(str(volume).split(":")[:2]) for volume in as_list(sidecar.get("volumes"))}
+    if any(tuple(volume.split(":")[:2]) not in mounted for volume in needs.volumes):
+        path = (*SIDECAR, "volumes")
+        here = {tuple(str(volume).split(":")[:2]) for volume in as_list(mine.value(path))}
+        missing = [v for v in needs.volumes if tuple(v.split(":")[:2]) not in here]
+        if missing:
+            yield add_items(path, missing)
+    if needs.shares and "service" not in sidecar:
+        name = f"{needs.service}-litestream-{needs.name}"
+        comment = "# Another deployment has an accessory of the same name on this server."
+        yield add_entry((*SIDECAR, "service"), [comment, f"service: {name}"])
+    yield from _place(sidecar, placement, needs)
+
+
+def _place(
+    sidecar: Mapping[str, Any], placement: Placement | None, needs: Destination
+) -> Iterator[Piece]:
+    """Have the accessory run where this destination's app runs."""
+    said = [key for key in PLACEMENTS if key in sidecar]
+    server = needs.hosts[0] if needs.hosts else None
+    if not said and placement:
+        yield add_entry((*SIDECAR, placement.key), placement.lines)
+    elif not said and server:
+        yield add_entry((*SIDECAR, "host"), Placement("host", server).lines)
+    elif said == ["host"] and server and sidecar["host"] not in needs.hosts:
+        yield _entry_or_value((*SIDECAR, "host"), server)
+    elif said == ["hosts"] and server and not set(as_list(sidecar["hosts"])) & set(needs.hosts):
+        yield add_items((*SIDECAR, "hosts"), [server])
+
+
+def _entry_or_value(path: Path, value: str) -> Piece:
+    line = f'{path[-1]}: "{value}"'
+
+    def put(text: YamlText) -> YamlText:
+        return text.set(path, value) if text.has(path) else text.add(path, [line])
+
+    return Piece(path, (line,), put)

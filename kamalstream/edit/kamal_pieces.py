@@ -1,0 +1,171 @@
+"""What is put into Kamal's files, piece by piece: which is missing, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kamalstream import facts
+from kamalstream.edit.edited import ByHand, Edited, UnsureError
+from kamalstream.edit.yaml_text import Path, YamlText
+
+SIDECAR: Path = ("accessories", "litestream")
+#: Where `env:` has one of these, Kamal passes over what stands beside them.
+ENV_PARTS = {"clear", "secret", "tags"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Lines for the entry at `path`, from column 0, and how they are put in."""
+
+    path: Path
+    lines: tuple[str, ...]
+    put: Callable[[YamlText], YamlText]
+
+    @property
+    def written(self) -> str:
+        """The lines below the keys that lead to them, as they stand in a file."""
+        *parents, _ = self.path
+        return "\n".join(
+            [
+                *("  " * depth + f"{key}:" for depth, key in enumerate(parents)),
+                *("  " * len(parents) + line for line in self.lines),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the accessory finds its server: the key (of `PLACEMENTS`) and its value, or the one."""
+
+    key: str
+    value: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The entry, from column 0."""
+        if self.key in ("hosts", "roles"):
+            return (
+                f"{self.key}:",
+                f'  - "{self.value}"' if "." in self.value else f"  - {self.value}",
+            )
+        return (f'{self.key}: "{self.value}"',)
+
+
+def with_pieces(
+    file: str,
+    text: str,
+    last: YamlText | None,
+    pieces: Callable[[YamlText], Iterator[Piece]],
+) -> Edited:
+    """Put all pieces in, or none: then they are named, those that are new since `last`."""
+    try:
+        mine = YamlText(text)
+    except UnsureError as unsure:
+        known = last or YamlText("service: x\n")
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(known)))))
+    wanted: list[Piece] = []
+    try:
+        edited = mine
+        # Each is asked for on what the ones before it have made.
+        while piece := next(pieces(edited), None):
+            if any(piece.written == one.written for one in wanted):
+                raise UnsureError(f"{'.'.join(piece.path)} is not read as it is written")
+            wanted.append(piece)
+            edited = piece.put(edited)
+    except UnsureError as unsure:
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(mine)))))
+    return Edited(edited.text)
+
+
+def _by_hand(file: str, unsure: UnsureError, pieces: list[Piece]) -> Iterator[ByHand]:
+    for piece in pieces:
+        yield ByHand(file, unsure.line, unsure.why, piece.written)
+
+
+def bucket_keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:
+    """Ask for the bucket's keys in the list of secrets of the mapping `env`."""
+    path = (*env, "secret")
+    have = {str(name).split(":")[0] for name in as_list(mine.value(path))}
+    had = as_list(last.value(path)) if last else []
+    names = [n for n in facts.BUCKET_KEYS if n not in have and n not in had]
+    if names:
+        yield from sorted_out(mine, env)
+        yield add_items(path, names)
+
+
+def sorted_out(mine: YamlText, env: Path) -> Iterator[Piece]:
+    """Ask for `clear:` above variables that Kamal takes for clear, as there is no secret one."""
+    section = mine.value(env)
+    if isinstance(section, dict) and section and not ENV_PARTS & set(section):
+        yield Piece((*env, "clear"), ("clear:",), lambda text: text.indent_under(env, "clear"))
+
+
+def kept_current(
+    mine: YamlText, path: Path, ours: YamlText, last: YamlText | None
+) -> Iterator[Piece]:
+    """Ask for a line of ours that is missing, or is still as the release before wrote it.
+
+    One that its owner took out stays out, and one that they changed stays as it is.
+    """
+    new = ours.value(path)
+    if not mine.has(path):
+        if ours.has(path) and not was_there(last, path):
+            yield add_entry(path, ours.block(path))
+    elif last and new is not None and mine.value(path) == last.value(path) != new:
+        yield set_value(path, new)
+
+
+def listed(
+    mine: YamlText,
+    path: Path,
+    ours: Sequence[Any],
+    last: YamlText | None,
+    place: Callable[[Any], str],
+) -> Iterator[Piece]:
+    """Ask for the items `ours` of a list, of which each has a `place` in the container."""
+    have = {place(one): one for one in as_list(mine.value(path))}
+    had = {place(one): one for one in (as_list(last.value(path)) if last else ())}
+    moved = [
+        one for one in ours if place(one) in have and have[place(one)] == had.get(place(one)) != one
+    ]
+    old = [had[place(one)] for one in moved]
+    if moved:
+        lines = (f"{path[-1]}:", *(f"  - {one}" for one in moved))
+        yield Piece(path, lines, lambda text: text.remove_items(path, old).append(path, moved))
+    missing = [one for one in ours if place(one) not in have and place(one) not in had]
+    if missing:
+        yield add_items(path, missing)
+
+
+def was_there(last: YamlText | None, path: Path) -> bool:
+    """Return whether the last release had an entry at `path`."""
+    return last is not None and last.has(path)
+
+
+def add_entry(path: Path, block: Sequence[str]) -> Piece:
+    """Return the piece that adds the lines `block`, the entry at `path`."""
+    return Piece(path, tuple(block), lambda text: text.add(path, list(block)))
+
+
+def set_value(path: Path, value: Any) -> Piece:
+    """Return the piece that writes another `value` at `path`."""
+    return Piece(path, (f"{path[-1]}: {value}",), lambda text: text.set(path, value))
+
+
+def add_items(path: Path, items: Sequence[Any]) -> Piece:
+    """Return the piece that adds `items` to the list at `path`, there or not."""
+    lines = (f"{path[-1]}:", *(f"  - {item}" for item in items))
+    return Piece(path, lines, lambda text: text.append(path, list(items)))
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return `value` if it is a list, else none of its items."""
+    return value if isinstance(value, list) else []
+
+
+def target_of(volume: Any) -> str:
+    """Return the folder in the container of a volume as Kamal writes it."""
+    parts = str(volume).split(":")
+    return parts[1].rstrip("/") if len(parts) > 1 else ""
