@@ -18,6 +18,7 @@ from kamalstream.edit.kamal_pieces import (
     Placement,
     add_entry,
     as_list,
+    as_written,
     bucket_keys,
     kept_current,
     listed,
@@ -71,10 +72,12 @@ def _base(
 ) -> Iterator[Piece]:
     yield from bucket_keys(mine, ("env",), last)
     yield from kept_current(mine, ("deploy_timeout",), ours, last)
+    mounted = as_written(volumes, mine.value(("volumes",)))
     if mine.has(SIDECAR):
-        yield from _sidecar(mine, ours, last, volumes)
+        yield from _sidecar(mine, ours, last, mounted)
     elif not was_there(last, SIDECAR):
-        yield add_entry(SIDECAR, _placed(ours.block(SIDECAR), placement))
+        block = _with_volumes(_placed(ours.block(SIDECAR), placement), volumes, mounted)
+        yield add_entry(SIDECAR, block)
     for name in ours.value(("aliases",)) or ():
         if name not in _ALIASES_OF_RAILS:
             yield from kept_current(mine, ("aliases", name), ours, last)
@@ -121,6 +124,16 @@ def _placed(block: list[str], placement: Placement | None) -> list[str]:
     if placement:
         sidecar = sidecar.add((name, placement.key), list(placement.lines))
     return sidecar.text.splitlines()
+
+
+def _with_volumes(block: list[str], volumes: Sequence[str], mounted: Sequence[str]) -> list[str]:
+    """Return the accessory's block with those of `volumes` that are `mounted` otherwise."""
+    other = {one: new for one, new in zip(volumes, mounted, strict=True) if one != new}
+    if not other:
+        return block
+    path = (SIDECAR[-1], "volumes")
+    sidecar = YamlText("\n".join(block) + "\n").append(path, list(other.values()))
+    return sidecar.remove_items(path, list(other)).text.splitlines()
 
 
 def _remote(file: Any) -> str:

@@ -17,6 +17,7 @@ from kamalstream.edit.kamal_pieces import (
     add_entry,
     add_items,
     as_list,
+    as_written,
     bucket_keys,
     set_value,
     sorted_out,
@@ -103,10 +104,11 @@ def _destination(
         if not any(str(one).startswith(wanted) for one in as_list(mine.value(files))):
             yield add_items(files, [wanted])
     mounted = {tuple(str(volume).split(":")[:2]) for volume in as_list(sidecar.get("volumes"))}
-    if any(tuple(volume.split(":")[:2]) not in mounted for volume in needs.volumes):
+    volumes = as_written(needs.volumes, whole.get("volumes"))
+    if any(tuple(volume.split(":")[:2]) not in mounted for volume in volumes):
         path = (*SIDECAR, "volumes")
         here = {tuple(str(volume).split(":")[:2]) for volume in as_list(mine.value(path))}
-        missing = [v for v in needs.volumes if tuple(v.split(":")[:2]) not in here]
+        missing = [v for v in volumes if tuple(v.split(":")[:2]) not in here]
         if missing:
             yield add_items(path, missing)
     if needs.shares and "service" not in sidecar:

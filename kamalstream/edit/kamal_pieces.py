@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,6 +167,13 @@ def as_list(value: Any) -> list[Any]:
 
 
 def target_of(volume: Any) -> str:
-    """Return the folder in the container of a volume as Kamal writes it."""
-    parts = str(volume).split(":")
+    """Return the folder of the container that a volume, as Kamal writes it, is mounted on."""
+    # Code may have colons of its own.
+    parts = re.sub(r"<%.*?%>", "ERB", str(volume)).split(":")
     return parts[1].rstrip("/") if len(parts) > 1 else ""
+
+
+def as_written(volumes: Sequence[str], here: Any) -> list[str]:
+    """Return `volumes` as the list `here` of a file has them where code says what they are."""
+    coded = {target_of(one): str(one) for one in as_list(here) if "<%" in str(one)}
+    return [coded.get(target_of(volume), volume) for volume in volumes]
