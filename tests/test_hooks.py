@@ -176,12 +176,19 @@ def test_copying_twice_changes_nothing(template: Path, tmp_path: Path) -> None:
 
 def started(pid: int, name: str) -> bool:
     """Whether a descendant of the process `pid` runs a program that is called with `name`."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    ids = children.read_text().split() if children.exists() else []
-    lines = [Path(f"/proc/{child}/cmdline") for child in ids]
-    return any(name in line.read_bytes().decode() for line in lines if line.exists()) or any(
-        started(int(child), name) for child in ids
+    children = read(Path(f"/proc/{pid}/task/{pid}/children")).split()
+    return any(
+        name in read(Path(f"/proc/{child}/cmdline")) or started(int(child), name)
+        for child in children
     )
+
+
+def read(file: Path) -> str:
+    """Return what stands in a file of /proc; nothing once its process has ended."""
+    try:
+        return file.read_bytes().decode()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("wait", [0, 0.1, 0.3, 0.6, 1.2, 1.8])
