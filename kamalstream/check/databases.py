@@ -29,7 +29,8 @@ def _compared(
     for place in opened.unreadable:
         yield Finding(
             "databases.unreadable",
-            "warning",
+            # Those of the main deployment were named by its owner.
+            "warning" if one is None or one.is_main else "error",
             place.file,
             place.line,
             f"cannot be read without running the app: {place.why}"

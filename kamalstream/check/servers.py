@@ -62,13 +62,13 @@ def _collide(one: Deployed, other: Deployed) -> Iterator[Finding]:
     if not shared:
         return
     both = [each.sidecar.service_name for each in (one, other) if each.sidecar]
-    volumes = sorted(_volumes(one) & _volumes(other))
+    volumes = sorted({source for source, _ in _files(one) & _files(other)})
     what, fix = [], []
     if len(both) == 2 and both[0] == both[1]:
         what.append(f"accessory {both[0]}")
         fix.append(f"accessories:\n  {SIDECAR}:\n    service: {both[0]}-{other.name}")
     for source in volumes:
-        what.append(f"volume {source}")
+        what.append(f"databases on the volume {source}")
         fix.append(
             f"volumes of its own, for the app and under accessories: {SIDECAR}: "
             f"{source}_{other.name}"
@@ -87,8 +87,11 @@ def _collide(one: Deployed, other: Deployed) -> Iterator[Finding]:
         )
 
 
-def _volumes(one: Deployed) -> set[str]:
-    """Return the volumes and folders that hold databases."""
-    paths = (one.app.in_container(path) for path in one.databases.values())
-    mounts = (one.deployment.mount_of(path) for path in paths)
-    return {mount.source for mount in mounts if mount and mount.source}
+def _files(one: Deployed) -> set[tuple[str, str]]:
+    """Return the databases: the volume or folder that each is on, and its path there."""
+    found = set()
+    for path in map(one.app.in_container, one.databases.values()):
+        mount = one.deployment.mount_of(path)
+        if mount and mount.source:
+            found.add((mount.source, path.removeprefix(mount.target)))
+    return found

@@ -64,7 +64,7 @@ def with_pieces(
     try:
         mine = YamlText(text)
     except UnsureError as unsure:
-        known = last or YamlText("service: x\n")
+        known = last or _recognized(text)
         return Edited(text, tuple(_by_hand(file, unsure, list(pieces(known)))))
     wanted: list[Piece] = []
     try:
@@ -80,9 +80,20 @@ def with_pieces(
     return Edited(edited.text)
 
 
+def _recognized(text: str) -> YamlText:
+    """Return what of a text that is not understood can be told by its lines: the volumes."""
+    listed = re.search(r"^volumes:[ \t]*\n((?:[ \t]+\S.*\n|[ \t]*\n)+)", text + "\n", re.MULTILINE)
+    items = re.findall(r"^[ \t]+- .*$", listed[1], re.MULTILINE) if listed else []
+    try:
+        return YamlText("\n".join(["service: x", *(["volumes:", *items] if items else []), ""]))
+    except UnsureError:
+        return YamlText("service: x\n")
+
+
 def _by_hand(file: str, unsure: UnsureError, pieces: list[Piece]) -> Iterator[ByHand]:
     for piece in pieces:
-        yield ByHand(file, unsure.line, unsure.why, piece.written)
+        why = f"{unsure.why}; a key that is there stays, what is below it here goes below it there"
+        yield ByHand(file, unsure.line, why, piece.written)
 
 
 def bucket_keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:
@@ -174,6 +185,6 @@ def target_of(volume: Any) -> str:
 
 
 def as_written(volumes: Sequence[str], here: Any) -> list[str]:
-    """Return `volumes` as the list `here` of a file has them where code says what they are."""
-    coded = {target_of(one): str(one) for one in as_list(here) if "<%" in str(one)}
-    return [coded.get(target_of(volume), volume) for volume in volumes]
+    """Return `volumes` as the app's list `here` has them: what is mounted there is mounted so."""
+    mounted = {target_of(one): str(one) for one in as_list(here)}
+    return [mounted.get(target_of(volume), volume) for volume in volumes]

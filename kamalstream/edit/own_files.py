@@ -86,6 +86,10 @@ def litestream_files(answers: Mapping[str, Any]) -> tuple[str, ...]:
 def _secrets(adoption: Adoption) -> Iterator[FileEdit]:
     """Give the bucket's keys to every deployment, in the file that Kamal reads for it."""
     deployments = adoption.kamal.deployments if adoption.kamal else ()
+    base = adoption.kamal.base if adoption.kamal else None
+    if base and base not in deployments and adoption.text(base.secrets_files[-1]) is not None:
+        # Whoever keeps secrets for it deploys config/deploy.yml by itself too.
+        deployments = (*deployments, base)
     before: dict[str, str | None] = {}
     after: dict[str, Edited] = {}
     for one in filter(adoption.is_taken_in, deployments):
