@@ -65,10 +65,22 @@ def _own_files(app: AppFacts) -> list[str]:
     if main and main.builder.dockerfile not in (None, facts.DOCKERFILE):
         # What is built is another file, so the template has no say in the image.
         own.add(facts.DOCKERFILE)
-    if facts.DOCKERFILE in own and (app.path / facts.ENTRYPOINT).is_file():
-        # It was written for that image: Rails 8.0's finds a jemalloc that ours would not.
+    if facts.DOCKERFILE in own:
+        # It was written for that image: Rails 8.0's finds a jemalloc that ours would not. And one
+        # that is not there is not missed.
         own.add(facts.ENTRYPOINT)
+    there = (app.path / facts.SECRETS).exists()
+    if (there and facts.DEPLOY in own) or (not there and _has_other_secrets(app)):
+        # Its other secrets are those that this deploy.yml wants; or ours would win over theirs.
+        own.add(facts.SECRETS)
     return [file for file in facts.MAY_BE_OWN if file in own]
+
+
+def _has_other_secrets(app: AppFacts) -> bool:
+    read = [
+        file for one in (app.kamal.deployments if app.kamal else ()) for file in one.secrets_files
+    ]
+    return any(file != facts.SECRETS and (app.path / file).exists() for file in read)
 
 
 def _volumes(app: AppFacts, named: bool) -> dict[str, Any]:
@@ -175,6 +187,9 @@ def _backups(app: AppFacts) -> dict[str, Any]:
     files = {Path(str(entry.get("path"))).name for entry in entries}
     ephemeral = {Path(p).name for n, p in app.databases.sqlite.items() if n in facts.EPHEMERAL}
     kept = {"backup_ephemeral": True} if files & ephemeral else {}
+    if "region" in known and "endpoint" not in said:
+        # Litestream's own default.
+        return {**known, **kept, "storage_provider": "aws", "endpoint": ""}
     return {**known, **kept, **_provider(known.get("endpoint", ""), known.get("region", ""))}
 
 

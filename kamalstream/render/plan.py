@@ -16,7 +16,7 @@ from kamalstream.edit.own_files import edits
 from kamalstream.edit.production_rb import Left, edit
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS, ENTRYPOINT, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
+from kamalstream.facts import ANSWERS, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
 from kamalstream.inspect.stock import owned
 
 #: `whole` are files that were as Rails or Kamal wrote them, `ours` all others that are rendered.
@@ -77,9 +77,9 @@ def plan(adoption: Adoption) -> Plan:
     for path in sorted(p for p in adoption.rendered.rglob("*") if p.is_file()):
         file = path.relative_to(adoption.rendered).as_posix()
         before = _read(app, file)
-        if file in edited or (before is not None and _stays(adoption, file)):
+        if file in edited or adoption.is_own(file):
             continue
-        if before is None and file == ENTRYPOINT and adoption.is_own(file):
+        if before is not None and file == PRODUCTION_RB:
             continue
         after = path.read_bytes()
         if before is not None and file != ANSWERS and adoption.last:
@@ -102,11 +102,6 @@ def plan(adoption: Adoption) -> Plan:
         changes += _change(app, PRODUCTION_RB, source, outcome.text, "edited")
     guide = (GUIDE,) if adoption.is_own(GUIDE) and (app / GUIDE).exists() else ()
     return Plan(app, tuple(changes), tuple(by_hand), left, guide)
-
-
-def _stays(adoption: Adoption, file: str) -> bool:
-    """Whether `file` of the template is passed over where the app has it."""
-    return file == PRODUCTION_RB or adoption.is_own(file)
 
 
 def _merged(
