@@ -74,7 +74,12 @@ def _base(
     yield from kept_current(mine, ("deploy_timeout",), ours, last)
     mounted = as_written(volumes, mine.value(("volumes",)))
     if mine.has(SIDECAR):
-        yield from _sidecar(mine, ours, last, mounted)
+        there = as_list(mine.value((*SIDECAR, "volumes")))
+        # What is mounted already is compared with what was rendered, which knows no code.
+        kept = {target_of(one) for one in there}
+        both = zip(volumes, mounted, strict=True)
+        wanted = [plain if target_of(plain) in kept else new for plain, new in both]
+        yield from _sidecar(mine, ours, last, wanted)
     elif not was_there(last, SIDECAR):
         block = _with_volumes(_placed(ours.block(SIDECAR), placement), volumes, mounted)
         yield add_entry(SIDECAR, block)
