@@ -16,6 +16,7 @@ import yaml
 from kamalstream.commands import init
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import inspect_app
+from kamalstream.inspect.namesakes import namesakes
 from kamalstream.inspect.stock import is_stock
 from kamalstream.render import source as source_module
 from kamalstream.render.apply import apply, refuse_unwritable
@@ -236,7 +237,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text(
     for file in ("Dockerfile", ".dockerignore", "config/deploy.yml"):
         (app / file).write_bytes(codecs.BOM_UTF8 + (app / file).read_bytes())
     ran = kamalstream("init", app, "--yes", "--data-file", answers())
-    assert "Yours" not in ran.out
+    assert ran.code == 0, ran.out
+    assert "own_files: []\n" in (app / ".copier-answers.yml").read_text()
     assert codecs.BOM_UTF8 not in (app / ".dockerignore").read_bytes()
 
 
@@ -385,6 +387,39 @@ def test_databases_that_cannot_be_read_are_taken_from_the_data_file(
     given = answers(databases={"primary": "storage/notes.sqlite3"})
     ran = kamalstream("init", app, "--defaults", "--data-file", given)
     assert "- path: /rails/storage/notes.sqlite3" in (app / "config/litestream.yml").read_text()
+
+    again = kamalstream("init", app, "--defaults")
+    assert (again.code, "Nothing would change" in again.out) == (0, True), again.err
+
+
+def test_files_that_are_given_as_nobodys_are_replaced_and_null_is_no_answer(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    with (app / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("RUN echo mine\n")
+    given = answers()
+    given.write_text(given.read_text() + "own_files: null\n")
+    ran = kamalstream("init", app, "--dry-run", "--yes", "--data-file", given)
+    assert "Yours, with a few lines more\n  Dockerfile" in ran.out
+    kamalstream("init", app, "--yes", "--data-file", answers(own_files=[]))
+    assert "RUN echo mine" not in (app / "Dockerfile").read_text()
+    kept = next((app / "tmp").glob("before-kamalstream-*/Dockerfile"))
+    assert kept.read_text().endswith("RUN echo mine\n")
+
+
+def test_what_only_the_template_has_is_told_from_an_owners_file_of_that_name(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_1")
+    kamalstream("init", app, "--yes", "--data-file", answers())
+    (app / ".copier-answers.yml").unlink()
+    assert namesakes(app) == ()
+    for file in ("docs/DEPLOYMENT.md", "bin/restore", "bin/boot-restore"):
+        (app / file).write_text("#!/bin/sh\n# Mine\n")
+    assert namesakes(app) == ("docs/DEPLOYMENT.md", "bin/restore", "bin/boot-restore")
+    ran = kamalstream("init", app, "--yes", "--data-file", answers())
+    assert (ran.code, "bin/restore is a program of yours" in ran.err) == (2, True)
 
 
 def test_a_database_outside_of_the_volume_is_refused(
