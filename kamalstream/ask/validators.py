@@ -25,7 +25,7 @@ _PROBLEMS = "kamalstream/ask/problems.jinja"
 #: Read by copier.yml and problems.jinja.
 _READ = ("facts/*.yml", "ask/*.jinja")
 #: What stays although it is refused: the default in its place would be a wrong guess.
-_NEVER_DROPPED = frozenset({"databases"})
+_NEVER_DROPPED = frozenset({"databases", "destinations"})
 
 
 class RefusedAnswers(BadInput):
