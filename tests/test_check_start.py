@@ -207,6 +207,11 @@ def test_a_port_that_nobody_listens_on_is_an_error(
         assert found(app, "proxy.port") == []
 
 
+def test_the_server_behind_thruster_may_be_asked_by_itself(app: Path) -> None:
+    replace(app, DEPLOY, "proxy:\n", "proxy:\n  app_port: 3000\n")
+    assert found(app, "proxy.port") == []
+
+
 # --- The jobs ------------------------------------------------------------------------------------
 
 _QUEUE = ("queue.nobody", "queue.twice")

@@ -28,7 +28,7 @@ def _port(one: Deployed) -> Iterator[Finding]:
     role = one.deployment.primary_role
     asked = role.proxy.app_port if role and role.proxy else None
     listens, by = _listens(one)
-    if asked is None or listens is None or asked == listens:
+    if asked is None or listens is None or asked in (listens, _behind(one, by)):
         return
     path = ("app_port",) if one.deployment.get("proxy", "app_port") else ()
     yield Finding(
@@ -57,6 +57,11 @@ def _listens(one: Deployed) -> tuple[int | None, str]:
     if re.search(r"\s(?:-C|--config)[\s=]+(?!(?:\./)?config/puma\.rb)", command):
         return None, ""
     return _of_puma(one), f"Puma ({_PUMA})"
+
+
+def _behind(one: Deployed, by: str) -> int | None:
+    """Return the port of the server behind Thruster, which can be asked by itself too."""
+    return _number(one.variable("TARGET_PORT") or "3000") if by == "Thruster" else None
 
 
 def _of_puma(one: Deployed) -> int | None:
