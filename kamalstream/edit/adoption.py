@@ -103,16 +103,25 @@ def read_text(app: Path, file: str) -> str | None:
 
     Raises BadInput where it cannot be read as text.
     """
+    content = read_bytes(app, file)
+    try:
+        return None if content is None else content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BadInput(
+            f"{file}:{line} is not UTF-8.\nSave it as UTF-8, and run this again."
+        ) from error
+
+
+def read_bytes(app: Path, file: str) -> bytes | None:
+    """Return what `file`, relative to `app`, holds; None where it is not there.
+
+    Raises BadInput where it cannot be read.
+    """
     path = app / file
     if not path.exists() and not path.is_symlink():
         return None
     try:
-        content = path.read_bytes()
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise BadInput(
-            f"{file}:{line} is not UTF-8.\nSave it as UTF-8, and run this again."
-        ) from error
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}. Nothing was changed.") from error

@@ -17,7 +17,6 @@ from kamalstream.edit.kamal_pieces import (
     Piece,
     Placement,
     add_entry,
-    as_list,
     as_written,
     bucket_keys,
     kept_current,
@@ -29,6 +28,7 @@ from kamalstream.edit.kamal_pieces import (
 )
 from kamalstream.edit.yaml_text import Path, YamlText
 from kamalstream.inspect.kamal_containers import PLACEMENTS
+from kamalstream.inspect.kamal_values import as_list
 
 # Of a sidecar that its owner has already at adoption: what has to be as it is rendered.
 _SCALARS: tuple[Path, ...] = tuple(

@@ -16,7 +16,6 @@ from kamalstream.edit.kamal_pieces import (
     Placement,
     add_entry,
     add_items,
-    as_list,
     as_written,
     bucket_keys,
     set_value,
@@ -26,6 +25,7 @@ from kamalstream.edit.kamal_pieces import (
 from kamalstream.edit.yaml_text import Path, YamlText
 from kamalstream.inspect.kamal_containers import PLACEMENTS
 from kamalstream.inspect.kamal_files import merged
+from kamalstream.inspect.kamal_values import as_list
 
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
 

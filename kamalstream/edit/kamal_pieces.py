@@ -10,6 +10,7 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.yaml_text import Path, YamlText
+from kamalstream.inspect.kamal_values import as_list
 
 SIDECAR: Path = ("accessories", "litestream")
 #: Where `env:` has one of these, Kamal passes over what stands beside them.
@@ -170,11 +171,6 @@ def add_items(path: Path, items: Sequence[Any]) -> Piece:
     """Return the piece that adds `items` to the list at `path`, there or not."""
     lines = (f"{path[-1]}:", *(f"  - {item}" for item in items))
     return Piece(path, lines, lambda text: text.append(path, list(items)))
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return `value` if it is a list, else none of its items."""
-    return value if isinstance(value, list) else []
 
 
 def target_of(volume: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from kamalstream.inspect.kamal_files import merged
 from kamalstream.inspect.kamal_mounts import Line, Mount, mount_of, mounts_of_options, volume
 from kamalstream.inspect.kamal_parts import Env, Proxy, Registry
-from kamalstream.inspect.kamal_values import mapping, text, texts
+from kamalstream.inspect.kamal_values import as_list, mapping, text, texts
 
 #: The keys of which an accessory has exactly one, in the order in which Kamal looks at them.
 PLACEMENTS = ("host", "hosts", "role", "roles", "tag", "tags")
@@ -175,7 +175,7 @@ def accessories(
             _hosts(own, config, roles),
             tuple(key for key in PLACEMENTS if key in own),
             text(own.get("cmd")),
-            tuple(pair for pair, _ in map(_path, _list(own.get("files"))) if all(pair)),
+            tuple(pair for pair, _ in map(_path, as_list(own.get("files"))) if all(pair)),
             _mounts(own, options, service, path, line),
             Env.of(own.get("env")),
             options,
@@ -185,10 +185,6 @@ def accessories(
             number,
         )
     return found
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _path(entry: Any) -> tuple[tuple[str, str], str]:
@@ -211,10 +207,10 @@ def _mounts(
     line: Line,
 ) -> tuple[Mount, ...]:
     found = []
-    for index, written in enumerate(_list(own.get("volumes"))):
+    for index, written in enumerate(as_list(own.get("volumes"))):
         if text(written):
             found.append(volume(str(text(written)), *line(*path, "volumes", index)))
-    for index, entry in enumerate(_list(own.get("directories"))):
+    for index, entry in enumerate(as_list(own.get("directories"))):
         (local, remote), how = _path(entry)
         if local and remote:
             # Accessory#expand_host_path_for_volume, Volume#docker_args
@@ -246,7 +242,7 @@ def _hosts_with_tag(servers: Any, tag: str) -> list[str]:
     """Accessory#extract_hosts_from_config_with_tag: sees tags in plain lists of roles alone."""
     found = []
     for role in mapping(servers).values():
-        for entry in _list(role):
+        for entry in as_list(role):
             if isinstance(entry, dict) and entry:
                 host, tags = next(iter(entry.items()))
                 # Ruby's include? finds a part of a string, and an element of a list.

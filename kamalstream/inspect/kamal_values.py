@@ -60,3 +60,8 @@ def texts(value: Any) -> tuple[str, ...]:
 def mapping(value: Any) -> dict[str, Any]:
     """Return `value` where it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return `value` if it is a list, else none of its items."""
+    return value if isinstance(value, list) else []

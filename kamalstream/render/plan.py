@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kamalstream.edit.adoption import Adoption
+from kamalstream.edit.adoption import Adoption, read_bytes
 from kamalstream.edit.edited import ByHand
 from kamalstream.edit.own_files import edits
 from kamalstream.edit.production_rb import Left, edit
 from kamalstream.edit.wanted import wanted_settings
-from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
 from kamalstream.inspect.stock import owned
 
@@ -76,7 +75,7 @@ def plan(adoption: Adoption) -> Plan:
     stock = {*OWNABLE} - {*owned(app)}
     for path in sorted(p for p in adoption.rendered.rglob("*") if p.is_file()):
         file = path.relative_to(adoption.rendered).as_posix()
-        before = _read(app, file)
+        before = read_bytes(app, file)
         if file in edited or adoption.is_own(file):
             continue
         if before is not None and file == PRODUCTION_RB:
@@ -93,7 +92,7 @@ def plan(adoption: Adoption) -> Plan:
             kind = "new" if old is None else "edited"
             changes += _change(app, one.file, old, one.edited.text.encode(), kind)
     left: tuple[Left, ...] = ()
-    source = _read(app, PRODUCTION_RB)
+    source = read_bytes(app, PRODUCTION_RB)
     if source is not None:
         outcome = edit(source, wanted_settings(app))
         left = outcome.left
@@ -142,13 +141,3 @@ def _change(
     wanted = mode | 0o111 if file in EXECUTABLES else mode
     if before != after or mode != wanted:
         yield Change(file, before, after, wanted, kind)
-
-
-def _read(app: Path, file: str) -> bytes | None:
-    path = app / file
-    if not path.exists() and not path.is_symlink():
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}. Nothing was changed.") from error
