@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kamalstream.inspect.deployment import Deployment, Kamal, kamal
+from kamalstream.inspect.kamal.deployment import Deployment, Kamal, kamal
 
 HEAD = """\
 service: shop

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream import programs
-from kamalstream.inspect.deployment import Deployment
-from kamalstream.inspect.kamal_parts import Env, Proxy
+from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.parts import Env, Proxy
 from tests.conftest import ROOT
 
 

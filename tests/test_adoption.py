@@ -17,7 +17,7 @@ import yaml
 
 from kamalstream import facts, programs
 from kamalstream.edit.secrets_file import names
-from kamalstream.inspect.deployment import Deployment, kamal
+from kamalstream.inspect.kamal.deployment import Deployment, kamal
 
 from .conftest import APPS, ROOT, requires
 from .fixtures_init import Files, Ran, _answers, _kamalstream, files_of  # noqa: F401

@@ -33,7 +33,7 @@ from kamalstream.edit.edited import ByHand
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
-from kamalstream.inspect.secrets_file import assignments
+from kamalstream.inspect.kamal.secrets_file import assignments
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.source import Source

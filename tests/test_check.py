@@ -18,7 +18,7 @@ from kamalstream.check.finding import Finding, as_text, ok
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image.dockerignore import excluded
 
 from .conftest import requires
 from .fixtures_template import make_app, render

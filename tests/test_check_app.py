@@ -10,7 +10,7 @@ import pytest
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image.dockerignore import excluded
 
 from .fixtures_template import render
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kamalstream.inspect.deployment import Kamal, kamal
-from kamalstream.inspect.kamal_files import destination_names
-from kamalstream.inspect.kamal_mounts import Mount, mount_of
-from kamalstream.inspect.kamal_values import Unknown
+from kamalstream.inspect.kamal.deployment import Kamal, kamal
+from kamalstream.inspect.kamal.files import destination_names
+from kamalstream.inspect.kamal.mounts import Mount, mount_of
+from kamalstream.inspect.kamal.values import Unknown
 from tests.deployments import BASE, HEAD, SIDECAR, main, read, staging, write
 
 # ── Which deployments there are ──────────────────────────────────────────────

@@ -13,8 +13,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kamalstream.inspect.deployment import kamal
-from kamalstream.inspect.kamal_files import merged
+from kamalstream.inspect.kamal.deployment import kamal
+from kamalstream.inspect.kamal.files import merged
 from tests.conftest import requires
 from tests.deployments import BASE, HEAD, SIDECAR, read, staging, write
 from tests.kamal_oracle import Oracle, kamals, ours

@@ -16,9 +16,9 @@ from kamalstream import programs
 from kamalstream.edit.dockerfile import COPY_COMMENT, ENTRYPOINT_COMMENT, edit
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.entrypoint import entrypoint_script
-from kamalstream.inspect.dockerfile_text import parse
-from kamalstream.inspect.folder_owner import folder_owner
-from kamalstream.inspect.image import Build, Stages, read_image
+from kamalstream.inspect.image.built import Build, Stages, read_image
+from kamalstream.inspect.image.dockerfile_text import parse
+from kamalstream.inspect.image.folder_owner import folder_owner
 
 from .conftest import APPS, requires
 

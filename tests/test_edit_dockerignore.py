@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kamalstream.edit.dockerignore import COMMENT, edit
 from kamalstream.edit.edited import ByHand, Edited
 from kamalstream.facts import DOCKERIGNORE, NEVER_IN_THE_IMAGE
-from kamalstream.inspect.dockerignore import excluded, verdict
+from kamalstream.inspect.image.dockerignore import excluded, verdict
 
 from .conftest import APPS, ROOT
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kamalstream import programs
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.secrets_file import COMMENT, edit, names
-from kamalstream.inspect.secrets_file import assignments
+from kamalstream.inspect.kamal.secrets_file import assignments
 
 from .conftest import requires
 

@@ -16,7 +16,7 @@ from kamalstream.ask.image import image
 from kamalstream.check import check_files
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
-from kamalstream.inspect.dockerfile import dockerfile_packages
+from kamalstream.inspect.image.dockerfile import dockerfile_packages
 from kamalstream.render.source import Source
 
 from .conftest import requires

@@ -16,7 +16,7 @@ from pytest_copie.plugin import Copie, Result
 
 from kamalstream import programs
 from kamalstream.facts import DEFAULT_DATABASES, OWNABLE, PROVIDERS, VERSIONS
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image.dockerignore import excluded
 
 from .conftest import requires
 from .fixtures_template import ANSWERS, commit, git, make_app, render

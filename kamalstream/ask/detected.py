@@ -15,7 +15,7 @@ from kamalstream import facts
 from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import AppFacts
-from kamalstream.inspect.deployment import Deployment
+from kamalstream.inspect.kamal.deployment import Deployment
 from kamalstream.inspect.namesakes import namesakes
 
 _PLACEHOLDERS = {one for ones in facts.PLACEHOLDERS.values() for one in ones}

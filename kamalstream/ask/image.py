@@ -10,7 +10,7 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.code_lines import code_lines
-from kamalstream.inspect.dockerfile import DockerfilePackages, dockerfile_packages
+from kamalstream.inspect.image.dockerfile import DockerfilePackages, dockerfile_packages
 
 # Gem → packages that the image needs, and that building the gem needs.
 _PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -9,7 +9,7 @@ from kamalstream import facts
 from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.kamal_containers import Accessory
+from kamalstream.inspect.kamal.containers import Accessory
 
 _REBOOT = f"Then: kamal accessory reboot {SIDECAR}"
 _CONFIG = "/etc/litestream.yml"

@@ -9,7 +9,7 @@ from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.facts import DOCKERIGNORE
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image.dockerignore import excluded
 
 
 def check(app: App) -> Iterator[Finding]:

@@ -15,8 +15,8 @@ from kamalstream.edit.entrypoint import commands
 from kamalstream.facts import BOOT_RESTORE, RESTORE
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import build_of
-from kamalstream.inspect.image import Image, Stages
-from kamalstream.inspect.kamal_values import text
+from kamalstream.inspect.image.built import Image, Stages
+from kamalstream.inspect.kamal.values import text
 
 _OPENS = re.compile(r"\bdb:(?:prepare|migrate|setup|create|schema:load|seed)\b|\brunner\b")
 _BEFORE = {"!", "&&", "||", ";", "(", "{", "then", "else", "if", "do", "exec"}

@@ -11,7 +11,7 @@ from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.deployment import Deployment, kamal
+from kamalstream.inspect.kamal.deployment import Deployment, kamal
 
 #: The keys of the credentials that production may have.
 KEYS = ("config/master.key", "config/credentials/production.key")

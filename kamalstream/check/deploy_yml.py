@@ -9,7 +9,7 @@ from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.facts import ANSWERS, DEPLOY
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.kamal_values import text
+from kamalstream.inspect.kamal.values import text
 from kamalstream.inspect.unreadable import Unreadable
 
 # What the checks look at; code elsewhere hides nothing from them.

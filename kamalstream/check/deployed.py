@@ -14,10 +14,10 @@ from kamalstream.edit.entrypoint import entrypoint_script
 from kamalstream.inspect.adopted import App, Place
 from kamalstream.inspect.app import image_of
 from kamalstream.inspect.database_yml import Databases
-from kamalstream.inspect.deployment import Deployment
-from kamalstream.inspect.image import Image, Start
-from kamalstream.inspect.kamal_containers import Accessory
-from kamalstream.inspect.kamal_values import text
+from kamalstream.inspect.image.built import Image, Start
+from kamalstream.inspect.kamal.containers import Accessory
+from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.values import text
 
 #: Our accessory; bin/restore and the aliases call it so.
 SIDECAR = "litestream"

@@ -18,7 +18,7 @@ from kamalstream.facts import (
     RESTORE,
 )
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.dockerignore import excluded, verdict
+from kamalstream.inspect.image.dockerignore import excluded, verdict
 from kamalstream.inspect.ruby_version import ruby_version
 
 # What stands in a file → the gem that it needs.

@@ -12,8 +12,8 @@ from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
 from kamalstream.facts import DEPLOY
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.deployment import Deployment
-from kamalstream.inspect.kamal_parts import Ssh
+from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.parts import Ssh
 
 _GIB = 1024 * 1024  # in the kibibytes of `df -Pk`
 _ROOM, _LITTLE_ROOM = 1 * _GIB, 5 * _GIB

@@ -23,7 +23,7 @@ from kamalstream.facts import (
     litestream_of,
 )
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.deployment import Deployment
+from kamalstream.inspect.kamal.deployment import Deployment
 
 _RUBY = (PRODUCTION_RB, READ_SECRETS)
 

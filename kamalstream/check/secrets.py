@@ -9,7 +9,7 @@ from kamalstream import facts
 from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.secrets_file import Assignment, assignments
+from kamalstream.inspect.kamal.secrets_file import Assignment, assignments
 
 # Names of what nobody else may know. An id of a key is half of a credential, so it counts; what is
 # public by its name does not.

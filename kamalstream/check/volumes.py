@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.kamal_containers import Accessory
-from kamalstream.inspect.kamal_mounts import Mount, volume
+from kamalstream.inspect.kamal.containers import Accessory
+from kamalstream.inspect.kamal.mounts import Mount, volume
 
 
 def check(app: App) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import GUIDE
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
-from kamalstream.inspect.destination import refusal
+from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview

@@ -12,8 +12,8 @@ from kamalstream import facts
 from kamalstream.edit.edited import Edited
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import load_mapping
-from kamalstream.inspect.deployment import Deployment, Kamal
-from kamalstream.inspect.dockerignore import excluded
+from kamalstream.inspect.image.dockerignore import excluded
+from kamalstream.inspect.kamal.deployment import Deployment, Kamal
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from kamalstream.edit.kamal_pieces import (
     with_pieces,
 )
 from kamalstream.edit.yaml_text import Path, YamlText
-from kamalstream.inspect.kamal_containers import PLACEMENTS
-from kamalstream.inspect.kamal_values import as_list
+from kamalstream.inspect.kamal.containers import PLACEMENTS
+from kamalstream.inspect.kamal.values import as_list
 
 # Of a sidecar that its owner has already at adoption: what has to be as it is rendered.
 _SCALARS: tuple[Path, ...] = tuple(

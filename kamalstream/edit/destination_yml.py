@@ -23,9 +23,9 @@ from kamalstream.edit.kamal_pieces import (
     with_pieces,
 )
 from kamalstream.edit.yaml_text import Path, YamlText
-from kamalstream.inspect.kamal_containers import PLACEMENTS
-from kamalstream.inspect.kamal_files import merged
-from kamalstream.inspect.kamal_values import as_list
+from kamalstream.inspect.kamal.containers import PLACEMENTS
+from kamalstream.inspect.kamal.files import merged
+from kamalstream.inspect.kamal.values import as_list
 
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
 

@@ -12,9 +12,7 @@ from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.entrypoint import entrypoint_script
 from kamalstream.facts import DOCKERFILE
-from kamalstream.inspect.dockerfile_text import parse
-from kamalstream.inspect.folder_owner import folder_owner
-from kamalstream.inspect.image import (
+from kamalstream.inspect.image.built import (
     LITESTREAM_IMAGE,
     PLAIN,
     Build,
@@ -24,6 +22,8 @@ from kamalstream.inspect.image import (
     Start,
     read_image,
 )
+from kamalstream.inspect.image.dockerfile_text import parse
+from kamalstream.inspect.image.folder_owner import folder_owner
 
 COPY_COMMENT = "# Brings the databases back on an empty server: bin/boot-restore runs it."
 OWNER_COMMENT = "# A new volume takes over the owner of the folder that it is mounted on."

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited
 from kamalstream.facts import DOCKERIGNORE
-from kamalstream.inspect.dockerignore import excluded, patterns, verdict
+from kamalstream.inspect.image.dockerignore import excluded, patterns, verdict
 
 COMMENT = "# Keys and data: never in the image."
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.facts import BOOT_RESTORE
-from kamalstream.inspect.image import BINARIES, Image
+from kamalstream.inspect.image.built import BINARIES, Image
 
 COMMENT = "# Restores the databases that this server lacks, before anything opens them."
 _SHEBANG = re.compile(

@@ -10,7 +10,7 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.yaml_text import Path, YamlText
-from kamalstream.inspect.kamal_values import as_list
+from kamalstream.inspect.kamal.values import as_list
 
 SIDECAR: Path = ("accessories", "litestream")
 #: Where `env:` has one of these, Kamal passes over what stands beside them.

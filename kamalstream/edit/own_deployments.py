@@ -13,9 +13,9 @@ from kamalstream.edit.edited import UnsureError
 from kamalstream.edit.kamal_pieces import ENV_PARTS, SIDECAR, Placement
 from kamalstream.edit.placeholders import filled_in
 from kamalstream.edit.yaml_text import YamlText
-from kamalstream.inspect.deployment import Deployment
-from kamalstream.inspect.kamal_containers import PLACEMENTS
-from kamalstream.inspect.kamal_values import mapping
+from kamalstream.inspect.kamal.containers import PLACEMENTS
+from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.values import mapping
 
 # Where a text cannot be parsed: a key below the accessory.
 _PLACED = re.compile(

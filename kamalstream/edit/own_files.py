@@ -13,8 +13,8 @@ from kamalstream.edit.adoption import Adoption, FileEdit
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.own_deployments import deployments
 from kamalstream.inspect.app import build_of
-from kamalstream.inspect.deployment import Deployment
-from kamalstream.inspect.image import read_image
+from kamalstream.inspect.image.built import read_image
+from kamalstream.inspect.kamal.deployment import Deployment
 
 _CALL = re.compile(r"^/\S+/bin/boot-restore .*$", re.MULTILINE)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.facts import READ_SECRETS
-from kamalstream.inspect.secrets_file import Assignment, assignments, normal
+from kamalstream.inspect.kamal.secrets_file import Assignment, assignments, normal
 
 HEADING = "# Secrets that Kamal hands to the containers. None of them stands in this file itself."
 COMMENT = "# Keys of the bucket that holds the backups."

@@ -22,7 +22,7 @@ from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
 from kamalstream.hooks import report
 from kamalstream.inspect.app import inspect_app
-from kamalstream.inspect.destination import refusal
+from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview

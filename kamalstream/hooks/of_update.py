@@ -20,7 +20,7 @@ from kamalstream.facts import ANSWERS, APPLICATION_RB, PRODUCTION_RB
 from kamalstream.git import git, names
 from kamalstream.hooks import make_executable, report, unharmed
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.deployment import kamal
+from kamalstream.inspect.kamal.deployment import kamal
 from kamalstream.render.files import rendered_files
 from kamalstream.update.copier_process import render
 from kamalstream.update.news import news

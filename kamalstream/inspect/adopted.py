@@ -16,8 +16,8 @@ from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, LITESTREAM
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.database_yml import Databases
-from kamalstream.inspect.deployment import Kamal
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
+from kamalstream.inspect.kamal.deployment import Kamal
 
 
 @dataclass(frozen=True)

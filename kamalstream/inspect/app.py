@@ -9,11 +9,11 @@ from pathlib import Path
 from kamalstream.facts import DOCKERFILE, RAILS_ROOT
 from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.database_yml import Databases, production_databases
-from kamalstream.inspect.deployment import Deployment, Kamal, kamal
-from kamalstream.inspect.dockerfile import dockerfile_env
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
-from kamalstream.inspect.image import Build, Image, read_image
+from kamalstream.inspect.image.built import Build, Image, read_image
+from kamalstream.inspect.image.dockerfile import dockerfile_env
 from kamalstream.inspect.javascript import JavaScript, javascript
+from kamalstream.inspect.kamal.deployment import Deployment, Kamal, kamal
 from kamalstream.inspect.railties import application, uses_active_storage
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
 from kamalstream.inspect.stock import owned

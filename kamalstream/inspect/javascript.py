@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamalstream.inspect.dockerfile import dockerfile_args
+from kamalstream.inspect.image.dockerfile import dockerfile_args
 from kamalstream.inspect.unreadable import Unreadable
 from kamalstream.inspect.version_files import managers, own_file
 

@@ -17,8 +17,8 @@ from kamalstream.edit.edited import BY_HAND
 from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM, litestream_of
 from kamalstream.git import committed, names
 from kamalstream.inspect.adopted import load_mapping
-from kamalstream.inspect.deployment import kamal
-from kamalstream.inspect.kamal_files import destination_file, merged
+from kamalstream.inspect.kamal.deployment import kamal
+from kamalstream.inspect.kamal.files import destination_file, merged
 
 #: Takes an update back, in the app's folder. All that it removes was not there before.
 UNDO = "git reset -q . && git checkout -q . && git clean -fdq ."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kamalstream.inspect.dockerfile_text import parse
+from kamalstream.inspect.image.dockerfile_text import parse
 
 FILE = "Dockerfile"
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&;|]*)")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamalstream.inspect.kamal_values import Unknown, mapping, text, texts
+from kamalstream.inspect.kamal.values import Unknown, mapping, text, texts
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamalstream.inspect.accounts import Accounts
-from kamalstream.inspect.dockerfile import commands, env_pairs
-from kamalstream.inspect.dockerfile_text import Instruction, parse, unquoted, words
+from kamalstream.inspect.image.accounts import Accounts
+from kamalstream.inspect.image.dockerfile import commands, env_pairs
+from kamalstream.inspect.image.dockerfile_text import Instruction, parse, unquoted, words
 
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _OPTIONS = re.compile(r"(?:--\S+\s+)*")

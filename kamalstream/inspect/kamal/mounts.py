@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kamalstream.inspect.kamal_values import texts
+from kamalstream.inspect.kamal.values import texts
 
 #: Tells file and line of a path of keys.
 Line = Callable[..., tuple[str, int]]

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from kamalstream.inspect.dockerfile import commands
+from kamalstream.inspect.image.dockerfile import commands
 
 # Options that take the next word (shadow's and Debian's tools, busybox').
 _LONG = {

@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from kamalstream.inspect.dockerfile import commands
-from kamalstream.inspect.dockerfile_text import unquoted
-from kamalstream.inspect.image import Stage, Stages, Step, operands
+from kamalstream.inspect.image.built import Stage, Stages, Step, operands
+from kamalstream.inspect.image.dockerfile import commands
+from kamalstream.inspect.image.dockerfile_text import unquoted
 
 #: Nobody that we know of.
 STRANGER = "?"

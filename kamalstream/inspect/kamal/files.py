@@ -15,7 +15,7 @@ from yaml.constructor import SafeConstructor
 
 from kamalstream.inspect import erb_yaml
 from kamalstream.inspect.erb_yaml import Document
-from kamalstream.inspect.kamal_values import Unknown
+from kamalstream.inspect.kamal.values import Unknown
 from kamalstream.inspect.ruby_expression import UnknownValueError
 from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError
 

@@ -1,7 +1,7 @@
 """How Kamal deploys the app: the one model of config/deploy.yml and its destinations.
 
 Made of files alone, without running their code. Source of facts: Kamal 2.11 and 2.12, named at
-each part in kamal_containers.py and kamal_files.py.
+each part in containers.py and files.py.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream.facts import DEPLOY, SECRETS
-from kamalstream.inspect import kamal_containers, kamal_files, kamal_secrets, kamal_values
-from kamalstream.inspect.kamal_containers import Accessory, Role
-from kamalstream.inspect.kamal_files import KamalFile
-from kamalstream.inspect.kamal_mounts import Mount, mount_of, volume
-from kamalstream.inspect.kamal_parts import Builder, Env, Proxy, Registry, Ssh
-from kamalstream.inspect.kamal_secrets import Wanted
-from kamalstream.inspect.kamal_values import mapping, text
+from kamalstream.inspect.kamal import containers, files, secrets, values
+from kamalstream.inspect.kamal.containers import Accessory, Role
+from kamalstream.inspect.kamal.files import KamalFile
+from kamalstream.inspect.kamal.mounts import Mount, mount_of, volume
+from kamalstream.inspect.kamal.parts import Builder, Env, Proxy, Registry, Ssh
+from kamalstream.inspect.kamal.secrets import Wanted
+from kamalstream.inspect.kamal.values import mapping, text
 from kamalstream.inspect.unreadable import Assumed, Unreadable
 
 #: The destination that is the main deployment where there is one.
@@ -61,12 +61,12 @@ class Deployment:
         """The configuration as Kamal merges it, in plain values."""
         config: dict[str, Any] = {}
         for file in self.files if self.readable else ():
-            config = kamal_files.merged(config, file.data)
+            config = files.merged(config, file.data)
         return config
 
     def get(self, *path: str | int) -> Any:
         """Return the plain value at `path`, None where there is none."""
-        return kamal_values.at(self.config, path)
+        return values.at(self.config, path)
 
     def line(self, *path: str | int) -> tuple[str, int]:
         """Return file and line of the key (or element) that decides; line 0 where it is nowhere."""
@@ -80,7 +80,7 @@ class Deployment:
         """Return what is not known at or below `path`; the files where they are not readable."""
         if not self.readable:
             return tuple(one for file in self.files for one in file.unreadable)
-        found = kamal_values.unknowns(self.get(*path))
+        found = values.unknowns(self.get(*path))
         return tuple(dict.fromkeys(one.unreadable for one in found))
 
     @property
@@ -88,7 +88,7 @@ class Deployment:
         """All that is not known and matters to the app, its data or its secrets."""
         if not self.readable:
             return self.unreadable_at()
-        found = kamal_values.unknowns(self.config)
+        found = values.unknowns(self.config)
         return tuple(dict.fromkeys(one.unreadable for one in found if one.of_concern))
 
     @property
@@ -109,12 +109,12 @@ class Deployment:
     @cached_property
     def roles(self) -> Mapping[str, Role]:
         """The roles by name, in Kamal's order."""
-        return kamal_containers.roles(self.config, self.name, self.line)
+        return containers.roles(self.config, self.name, self.line)
 
     @property
     def primary_role_name(self) -> str:
         """The name of the primary role, whether there is one or not."""
-        return kamal_containers.primary_role_name(self.config)
+        return containers.primary_role_name(self.config)
 
     @property
     def primary_role(self) -> Role | None:
@@ -151,7 +151,7 @@ class Deployment:
     @cached_property
     def accessories(self) -> Mapping[str, Accessory]:
         """The accessories by name, in the order of the files."""
-        return kamal_containers.accessories(self.config, self.roles, self.line)
+        return containers.accessories(self.config, self.roles, self.line)
 
     @property
     def litestreams(self) -> tuple[Accessory, ...]:
@@ -232,7 +232,7 @@ class Deployment:
     @cached_property
     def secrets_wanted(self) -> Mapping[str, tuple[Wanted, ...]]:
         """The names of all secrets that Kamal looks up for this deployment, and what for."""
-        return kamal_secrets.wanted(self.config, self.line)
+        return secrets.wanted(self.config, self.line)
 
     @property
     def secrets_files(self) -> tuple[str, ...]:
@@ -311,17 +311,17 @@ def kamal(app: Path) -> Kamal | None:
     """
     if not (app / DEPLOY).exists():
         return None
-    base = Deployment(None, (kamal_files.read(app, DEPLOY, None),))
-    names = kamal_files.destination_names(app)
+    base = Deployment(None, (files.read(app, DEPLOY, None),))
+    names = files.destination_names(app)
     destinations = tuple(_destination(app, name) for name in names)
     alone = () if PRODUCTION in names or not _deployable(base) else (base,)
-    return Kamal(base, (*alone, *destinations), kamal_files.example_files(app))
+    return Kamal(base, (*alone, *destinations), files.example_files(app))
 
 
 def _destination(app: Path, name: str) -> Deployment:
     # The base too: code in it may ask for the destination.
-    files = (DEPLOY, kamal_files.destination_file(name))
-    return Deployment(name, tuple(kamal_files.read(app, file, name) for file in files))
+    both = (DEPLOY, files.destination_file(name))
+    return Deployment(name, tuple(files.read(app, file, name) for file in both))
 
 
 def _deployable(base: Deployment) -> bool:

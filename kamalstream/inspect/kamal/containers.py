@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamalstream.inspect.kamal_files import merged
-from kamalstream.inspect.kamal_mounts import Line, Mount, mount_of, mounts_of_options, volume
-from kamalstream.inspect.kamal_parts import Env, Proxy, Registry
-from kamalstream.inspect.kamal_values import as_list, mapping, text, texts
+from kamalstream.inspect.kamal.files import merged
+from kamalstream.inspect.kamal.mounts import Line, Mount, mount_of, mounts_of_options, volume
+from kamalstream.inspect.kamal.parts import Env, Proxy, Registry
+from kamalstream.inspect.kamal.values import as_list, mapping, text, texts
 
 #: The keys of which an accessory has exactly one, in the order in which Kamal looks at them.
 PLACEMENTS = ("host", "hosts", "role", "roles", "tag", "tags")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kamalstream.inspect.kamal_mounts import Line
-from kamalstream.inspect.kamal_values import at, mapping, texts
+from kamalstream.inspect.kamal.mounts import Line
+from kamalstream.inspect.kamal.values import at, mapping, texts
 
 _Path = tuple["str | int", ...]
 

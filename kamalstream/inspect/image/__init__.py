@@ -1,0 +1,1 @@
+"""The image that the Dockerfile of an app builds."""
