@@ -58,7 +58,6 @@ def ours(deployment: Deployment) -> dict[str, Any]:
         "raw": json.loads(json.dumps(deployment.config)),
         "service": deployment.service,
         "image": deployment.image,
-        "repository": deployment.repository,
         "hosts": sorted(deployment.hosts),
         "primary_role": primary.name if primary else None,
         "server": deployment.server,
@@ -88,7 +87,6 @@ def ours(deployment: Deployment) -> dict[str, Any]:
                 "hosts": list(role.hosts),
                 "cmd": role.cmd,
                 "proxy": _proxy(role.proxy),
-                "container": role.container,
                 "options": [str(mount) for mount in role.mounts],
                 "asset_path": role.asset_path,
                 "tags": {host: list(tags) for host, tags in role.tags.items()},
@@ -127,9 +125,6 @@ def kamals(answer: dict[str, Any]) -> dict[str, Any]:
         accessory["options"] = []
         # None for a role that is not there; the same host for several roles.
         accessory["hosts"] = list(filter(None, dict.fromkeys(accessory["hosts"] or [])))
-    for proxy in (answer, *answer["roles"], *answer["accessories"]):
-        if proxy["proxy"]:
-            proxy["proxy"]["path"] = proxy["proxy"]["path"] or "/up"
     return answer
 
 
@@ -154,5 +149,4 @@ def _proxy(proxy: Proxy | None) -> dict[str, Any] | None:
         "hosts": list(proxy.hosts),
         "app_port": proxy.app_port,
         "ssl": proxy.ssl,
-        "path": proxy.healthcheck_path,
     }

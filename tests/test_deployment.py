@@ -483,19 +483,8 @@ accessories:
     assert [one.line for one in wanted["MAIN_PASSWORD"]] == [27, 40]
     assert deployment.env_secret["DATABASE_PASSWORD"] == "MAIN_PASSWORD"
     assert deployment.accessories["db"].image == "ghcr.io/mysql"
-    assert deployment.registry.username_secret == "REGISTRY_USER"
     assert deployment.registry.username is None
-    assert deployment.proxy.certificate == ("CERT", "CERT_KEY")
     assert deployment.proxy.ssl is True
-
-
-def test_a_password_in_the_file_is_told_of_and_not_kept(tmp_path: Path) -> None:
-    base = BASE.replace("  server: localhost:5555", "  username: _json_key\n  password: hunter2")
-    registry = main(tmp_path, base).registry
-
-    assert (registry.username, registry.password_secret) == ("_json_key", None)
-    assert registry.password_written
-    assert "hunter2" not in repr(registry)
 
 
 def test_the_environment_knows_what_it_does_not_know(tmp_path: Path) -> None:

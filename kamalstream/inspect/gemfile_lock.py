@@ -1,4 +1,4 @@
-"""What Gemfile.lock says: gems with their versions, Ruby, Bundler and platforms."""
+"""What Gemfile.lock says: gems with their versions, Ruby and Bundler."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ class GemfileLock:
     """The locked gems of an app.
 
     `gems` maps names to versions without the platform, `ruby` is what stands under RUBY VERSION
-    ("ruby 3.4.1p0"), `bundler` the version under BUNDLED WITH, `platforms` those the gems are
-    locked for.
+    ("ruby 3.4.1p0"), `bundler` the version under BUNDLED WITH.
     """
 
     gems: dict[str, str] = field(default_factory=dict)
     ruby: str | None = None
     bundler: str | None = None
-    platforms: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -52,7 +50,6 @@ def gemfile_lock(app: Path) -> GemfileLock:
         gems=dict(_GEM.findall(source)),
         ruby=ruby[0] if ruby else None,
         bundler=bundler[0] if bundler else None,
-        platforms=tuple(_lines(sections, "PLATFORMS")),
     )
 
 

@@ -52,11 +52,6 @@ class DrillReport:
         """True where everything came back that was promised to."""
         return not self.problems
 
-    @property
-    def rows_lost(self) -> int:
-        """Rows that had been committed and did not come back as they were."""
-        return self.rows_written - self.rows_back
-
 
 @dataclass(frozen=True)
 class Scene:

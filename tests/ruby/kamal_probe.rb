@@ -4,8 +4,7 @@ require "json"
 
 def proxy(config)
   return nil unless config
-  { hosts: config.hosts, app_port: config.app_port, ssl: !!config.ssl?,
-    path: config.proxy_config.dig("healthcheck", "path") }
+  { hosts: config.hosts, app_port: config.app_port, ssl: !!config.ssl? }
 end
 
 def env(config)
@@ -26,7 +25,6 @@ def answer(folder, destination)
     raw: raw.raw_config.to_h,
     service: raw.service,
     image: raw.image,
-    repository: raw.repository,
     hosts: raw.app_hosts.sort,
     primary_role: raw.primary_role&.name,
     server: raw.primary_host,
@@ -47,7 +45,7 @@ def answer(folder, destination)
     aliases: raw.aliases.transform_values(&:command),
     roles: raw.roles.map do |role|
       { name: role.name, hosts: role.hosts, cmd: role.cmd, proxy: proxy(role.proxy),
-        container: role.container_prefix, options: role.option_args, asset_path: role.asset_path,
+        options: role.option_args, asset_path: role.asset_path,
         tags: role.hosts.to_h { |host| [ host, role.send(:tagged_hosts)[host] ] },
         env: env(role.specialized_env) }
     end,

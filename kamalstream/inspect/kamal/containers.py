@@ -25,8 +25,7 @@ class Role:
     """Containers of the app that are alike (Kamal::Configuration::Role).
 
     `tags` maps each host to its tags; `mounts` are those of its `options:` alone. `proxy` is the
-    role's laid over the app's, None where no proxy serves the role. `container` is the name of its
-    containers without the version.
+    role's laid over the app's, None where no proxy serves the role.
     """
 
     name: str
@@ -38,21 +37,20 @@ class Role:
     mounts: tuple[Mount, ...] = ()
     proxy: Proxy | None = None
     asset_path: str | None = None
-    container: str = ""
     file: str = ""
     line: int = 0
 
 
-def roles(config: Mapping[str, Any], destination: str | None, line: Line) -> dict[str, Role]:
+def roles(config: Mapping[str, Any], line: Line) -> dict[str, Role]:
     """Return the roles of `servers:` by name, in Kamal's order, which is the alphabet's.
 
     A list means a role "web" (Kamal::Configuration::Servers#role_names).
     """
     servers = config.get("servers")
     if isinstance(servers, list):
-        return {"web": _role("web", servers, config, destination, ("servers",), line)}
+        return {"web": _role("web", servers, config, ("servers",), line)}
     return {
-        name: _role(name, value, config, destination, ("servers", name), line)
+        name: _role(name, value, config, ("servers", name), line)
         for name, value in sorted(mapping(servers).items())
     }
 
@@ -66,7 +64,6 @@ def _role(
     name: str,
     value: Any,
     config: Mapping[str, Any],
-    destination: str | None,
     path: tuple[str, ...],
     line: Line,
 ) -> Role:
@@ -77,7 +74,6 @@ def _role(
     primary = name == primary_role_name(config)
     served = proxy is not False if primary else proxy not in (None, False)
     options = mapping(own.get("options"))
-    service = text(config.get("service"))
     asset_path = text(own.get("asset_path")) or text(config.get("asset_path")) or ""
     file, number = line(*path)
     return Role(
@@ -90,7 +86,6 @@ def _role(
         mounts_of_options(options, lambda key: line(*path, "options", key)),
         Proxy.of(merged(config.get("proxy"), mapping(proxy))) if served else None,
         asset_path.partition(":")[0] or None,
-        "-".join(filter(None, (service, name, destination))),
         file,
         number,
     )

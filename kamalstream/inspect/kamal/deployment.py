@@ -101,15 +101,10 @@ class Deployment:
         """The image's name without registry; with a local registry the service where not set."""
         return text(self.config.get("image")) or (self.service if self.registry.local else None)
 
-    @property
-    def repository(self) -> str | None:
-        """The image's name with its registry."""
-        return "/".join(filter(None, (self.registry.server, self.image))) if self.image else None
-
     @cached_property
     def roles(self) -> Mapping[str, Role]:
         """The roles by name, in Kamal's order."""
-        return containers.roles(self.config, self.name, self.line)
+        return containers.roles(self.config, self.line)
 
     @property
     def primary_role_name(self) -> str:

@@ -47,29 +47,23 @@ class Env:
 class Proxy:
     """How kamal-proxy serves a role or an accessory (Kamal::Configuration::Proxy).
 
-    `ssl` and `app_port` are None where they are not known. `certificate` holds the names of the
-    secrets with a certificate of the owner's and its key, else nothing.
+    `ssl` and `app_port` are None where they are not known.
     """
 
     ssl: bool | None = False
     hosts: tuple[str, ...] = ()
     app_port: int | None = 80
-    healthcheck_path: str | None = "/up"
-    certificate: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, value: Any) -> Proxy:
         """Read a `proxy:`; `host:` may name several, with commas."""
         proxy = mapping(value)
         ssl, port = proxy.get("ssl", False), proxy.get("app_port", 80)
-        path = mapping(proxy.get("healthcheck")).get("path", "/up")
         alone = (text(proxy.get("host")) or "").split(",")
         return cls(
             None if isinstance(ssl, Unknown) else ssl is not None and ssl is not False,
             texts(proxy.get("hosts")) or tuple(filter(None, (one.strip() for one in alone))),
             int(port) if re.fullmatch(r"[0-9]{1,5}", str(text(port))) else None,
-            text(path),
-            texts([mapping(ssl).get("certificate_pem"), mapping(ssl).get("private_key_pem")]),
         )
 
 
@@ -77,15 +71,11 @@ class Proxy:
 class Registry:
     """Where images are pushed to (Kamal::Configuration::Registry).
 
-    A name and password stand there as they are, or as the name of a secret in a list of one. A
-    password that stands there is not kept: `password_written` tells of it.
+    `username` is None where it is a secret.
     """
 
     server: str | None = None
     username: str | None = None
-    username_secret: str | None = None
-    password_secret: str | None = None
-    password_written: bool = False
 
     @property
     def local(self) -> bool:
@@ -96,34 +86,17 @@ class Registry:
     def of(cls, value: Any) -> Registry:
         """Read a `registry:`."""
         registry = mapping(value)
-        username, password = registry.get("username"), registry.get("password")
-        return cls(
-            text(registry.get("server")),
-            text(username),
-            _only(username),
-            _only(password),
-            bool(text(password)),
-        )
-
-
-def _only(value: Any) -> str | None:
-    """Return the name of a secret, which stands in a list of one."""
-    return next(iter(texts(value)), None) if isinstance(value, list) else None
+        return cls(text(registry.get("server")), text(registry.get("username")))
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """How Kamal reaches the servers (Kamal::Configuration::Ssh), with its defaults.
-
-    `key_data` holds names of secrets, or keys themselves (deprecated), as they are written.
-    """
+    """How Kamal reaches the servers (Kamal::Configuration::Ssh), with its defaults."""
 
     user: str | None = "root"
     port: int | None = 22
     proxy: str | None = None
-    proxy_command: str | None = None
     keys: tuple[str, ...] = ()
-    key_data: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, value: Any) -> Ssh:
@@ -134,9 +107,7 @@ class Ssh:
             text(ssh.get("user", "root")),
             int(port) if re.fullmatch(r"[0-9]{1,5}", port) else None,
             text(ssh.get("proxy")),
-            text(ssh.get("proxy_command")),
             texts(ssh.get("keys")),
-            texts(ssh.get("key_data")),
         )
 
 
