@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from kamalstream import facts, programs
 from kamalstream.ask.adoption import known_answers, uncertain_databases
 from kamalstream.ask.answers import earlier, settle
+from kamalstream.ask.questions import Asking
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding
 from kamalstream.edit.adoption import Adoption
@@ -37,7 +38,7 @@ from kamalstream.inspect.kamal.secrets_file import assignments
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.source import Source
-from kamalstream.render.with_copier import Asking, render
+from kamalstream.render.with_copier import render
 
 from .conftest import ROOT, requires
 from .kamal_oracle import Oracle

@@ -346,8 +346,8 @@ def test_a_missing_thruster_is_a_note_that_names_the_gem(
     ],
 )
 def test_a_bad_image_is_refused(template: Path, tmp_path: Path, answer: object, said: str) -> None:
+    from kamalstream.ask.questions import Asking
     from kamalstream.ask.validators import RefusedAnswers
-    from kamalstream.render.with_copier import Asking
     from kamalstream.render.with_copier import render as quietly
 
     from .fixtures_template import ANSWERS, RELEASE

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamalstream.ask.answers import Known, refuse_wrong, settle
+from kamalstream.ask.questions import Asking
 from kamalstream.ask.validators import (
     Form,
     RefusedAnswers,
@@ -23,7 +24,6 @@ from kamalstream.ask.validators import (
     problems,
 )
 from kamalstream.render.source import Source
-from kamalstream.render.with_copier import Asking
 from kamalstream.render.with_copier import render as with_copier
 
 from .conftest import APPS, ROOT

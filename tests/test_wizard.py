@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from kamalstream.ask.answers import is_asked
-from kamalstream.render.source import questions
+from kamalstream.ask.questions import questions
 
 from .fixtures_init import files_of
 from .fixtures_template import RELEASE

@@ -13,10 +13,10 @@ from kamalstream.ask.detected import (
     unreadable_databases,
 )
 from kamalstream.ask.image import still_pinned
+from kamalstream.ask.questions import Asking
 from kamalstream.errors import BadInput
 from kamalstream.facts import DEPLOY
 from kamalstream.inspect.app import AppFacts
-from kamalstream.render.with_copier import Asking
 
 _SAID_BY_DEPLOY_YML = {
     *("app_name", "server_ip", "domain", "ssh_user", "arch"),

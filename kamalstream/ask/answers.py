@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from kamalstream.ask.questions import Asking, questions
 from kamalstream.ask.validators import Form, RefusedAnswers, form
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
-from kamalstream.render.source import questions
-from kamalstream.render.with_copier import Asking
 
 # Whose default hangs on another answer: key → keys that are answered anew when it changes.
 DEPENDENT = {

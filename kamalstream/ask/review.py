@@ -8,7 +8,7 @@ from typing import Any
 import questionary
 
 from kamalstream.ask.answers import is_asked
-from kamalstream.render.source import questions
+from kamalstream.ask.questions import questions
 
 #: Never asked, and shown all the same: what is replaced hangs on it.
 _SHOWN_TOO = "own_files"

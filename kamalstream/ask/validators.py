@@ -17,8 +17,8 @@ from copier._user_data import CAST_STR_TO_NATIVE
 from jinja2 import DictLoader, Template
 from jinja2.sandbox import SandboxedEnvironment
 
+from kamalstream.ask.questions import QUESTIONS, copier_yml
 from kamalstream.errors import BadInput
-from kamalstream.render.source import QUESTIONS, copier_yml
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROBLEMS = "kamalstream/ask/problems.jinja"

@@ -23,6 +23,7 @@ from kamalstream.ask.adoption import (
     what_was_read,
 )
 from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
+from kamalstream.ask.questions import Asking, questions
 from kamalstream.ask.review import review
 from kamalstream.ask.validators import RefusedAnswers
 from kamalstream.check import check_files
@@ -40,8 +41,8 @@ from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview
-from kamalstream.render.source import Source, questions, template_source
-from kamalstream.render.with_copier import Asking, render
+from kamalstream.render.source import Source, template_source
+from kamalstream.render.with_copier import render
 from kamalstream.terminal import diff_line, fold, page
 
 _NO_TERMINAL = (

@@ -16,6 +16,7 @@ import yaml
 
 from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
 from kamalstream.ask.answers import earlier, settle
+from kamalstream.ask.questions import Asking
 from kamalstream.ask.validators import defaults
 from kamalstream.edit.adoption import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
@@ -27,7 +28,7 @@ from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview
 from kamalstream.render.source import Source
-from kamalstream.render.with_copier import Asking, render
+from kamalstream.render.with_copier import render
 
 _NEXT = """
 What comes next:

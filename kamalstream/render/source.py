@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import yaml
-
+from kamalstream.ask.questions import QUESTIONS
 from kamalstream.errors import BadInput
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-QUESTIONS = "copier.yml"
 
 
 @dataclass(frozen=True)
@@ -57,20 +53,3 @@ def template_source() -> Source:
 
 def _folder(folder: Path) -> Source:
     return Source(str(folder), "HEAD" if (folder / ".git").exists() else None)
-
-
-def copier_yml() -> Path:
-    """Return the copier.yml of the running code: in the package where that was installed."""
-    beside = _PACKAGE / QUESTIONS
-    return beside if beside.is_file() else _PACKAGE.parent / QUESTIONS
-
-
-@cache
-def questions() -> dict[str, dict[str, Any]]:
-    """Return copier.yml's questions that have an answer of the user: name → its definition."""
-    loaded: dict[str, Any] = yaml.safe_load(copier_yml().read_text("utf-8"))
-    return {
-        name: definition
-        for name, definition in loaded.items()
-        if not name.startswith("_") and definition.get("when") is not False
-    }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,11 @@ import yaml
 from copier._main import Worker
 from copier.errors import CopierError
 
+from kamalstream.ask.questions import Asking
 from kamalstream.ask.validators import RefusedAnswers, problems
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
 from kamalstream.render.source import Source
-
-
-@dataclass(frozen=True)
-class Asking:
-    """What Copier is to ask, and what it is told.
-
-    `data` are answers that are given, `defaults` those that are offered, `ask` the names of
-    questions that are asked whatever copier.yml says; with `quietly` no other question is asked.
-    """
-
-    data: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    ask: Sequence[str] = ()
-    quietly: bool = True
 
 
 def render(source: Source, folder: Path, asking: Asking) -> dict[str, Any]:
