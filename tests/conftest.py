@@ -10,8 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kamalstream import programs
+
+# How long an example takes says how busy the machine is, not whether the answer is right.
+settings.register_profile("kamalstream", deadline=None)
+settings.load_profile("kamalstream")
 
 pytest_plugins = ["tests.fixtures_s3", "tests.fixtures_template", "tests.fixtures_update"]
 

@@ -73,7 +73,6 @@ def plain_template(tmp_path_factory: pytest.TempPathFactory) -> Source:
     max_examples=LONG or 40,
     derandomize=not LONG,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     # An app takes a third of a second, so one that fails is shown as it was drawn.
     phases=[Phase.generate],

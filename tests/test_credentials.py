@@ -337,7 +337,7 @@ def test_what_cannot_be_edited_with_certainty_is_refused_with_the_lines_to_paste
 
 
 @requires("activesupport")
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_value_comes_back_as_it_was(
     shared_app: Path, rails: Rails, data: st.DataObject
@@ -362,7 +362,7 @@ BELOW = st.none() | st.dictionaries(NAME.filter(lambda n: n != "access_key_id"),
 
 
 @requires("activesupport")
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(
     document=DOCUMENT,
     below=BELOW,

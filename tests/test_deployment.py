@@ -548,7 +548,7 @@ SHAPES = st.sampled_from(
 TEXTS = st.text() | st.lists(SHAPES, max_size=12).map("".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(base=TEXTS, over=TEXTS)
 def test_arbitrary_text_never_raises(tmp_path: Path, base: str, over: str) -> None:
     write(tmp_path, BASE, staging=BASE)

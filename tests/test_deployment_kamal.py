@@ -247,9 +247,7 @@ CONFIG = st.fixed_dictionaries(
 
 
 @requires("kamal")
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(base=CONFIG, over=CONFIG)
 def test_whatever_kamal_accepts_is_read_as_kamal_reads_it(
     tmp_path: Path, oracle: Oracle, base: dict[str, Any], over: dict[str, Any]
@@ -296,7 +294,7 @@ def test_a_merge_is_active_supports(base: dict[str, Any], over: dict[str, Any]) 
 
 
 @requires("kamal")
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(base=MAPPINGS, over=MAPPINGS)
 def test_a_merge_is_kamals(
     tmp_path: Path, oracle: Oracle, base: dict[str, Any], over: dict[str, Any]

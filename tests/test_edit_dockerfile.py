@@ -541,7 +541,7 @@ def dockerfiles(draw: st.DrawFn) -> str:
     return "\ufeff" * draw(st.booleans()) + text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(dockerfiles(), st.booleans())
 def test_what_was_there_is_there_and_the_rest_is_sound_or_said(text: str, tracked: bool) -> None:
     has = app_with(*(APP if tracked else APP - {"storage/.keep"}))
@@ -571,7 +571,7 @@ def test_what_was_there_is_there_and_the_rest_is_sound_or_said(text: str, tracke
 def test_hadolint_reads_what_comes_of_them(tmp_path: Path) -> None:
     made: list[str] = []
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=40, database=None)
     @given(dockerfiles())
     def collect(text: str) -> None:
         # It wants an empty line after heredocs.

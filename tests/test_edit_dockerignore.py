@@ -100,7 +100,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(LINES), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
 def test_keys_and_data_stay_out_or_it_is_said(
     lines: list[str], end: str, bom: bool, ended: bool

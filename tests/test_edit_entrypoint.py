@@ -208,7 +208,7 @@ def scripts(draw: st.DrawFn) -> str:
     return "\n".join(lines) + draw(st.sampled_from(["\n", "", "\n\n"]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scripts())
 def test_what_was_there_is_there_and_nothing_comes_before_the_call(text: str) -> None:
     result = edited(text)
@@ -226,7 +226,7 @@ def test_what_was_there_is_there_and_nothing_comes_before_the_call(text: str) ->
         assert not line or line.strip().startswith(("#", "set -", "set +"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scripts())
 def test_the_shell_takes_it_and_it_says_what_it_said_before(text: str) -> None:
     said = run(text)

@@ -249,7 +249,7 @@ def secrets_files(draw: st.DrawFn) -> str:
     return "\ufeff" * draw(st.booleans()) + text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(secrets_files())
 def test_what_was_there_is_there_and_the_keys_are_added(text: str) -> None:
     result = edited(text)

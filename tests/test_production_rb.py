@@ -551,7 +551,6 @@ def production_rb(draw: st.DrawFn) -> bytes:
 @requires("ruby")
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.generate],  # 25 files at a time shrink too slowly to be worth it
 )
@@ -634,7 +633,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from([*FRAGMENTS, *NOISE, *chain.from_iterable(FORMS.values())])),
     st.sampled_from(["", " ", "\n  "]),
@@ -652,7 +651,7 @@ def test_no_text_makes_it_fail_and_a_refused_one_stays_as_it_is(
         assert edit(outcome.text).text == outcome.text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_it_fail(source: bytes) -> None:
     outcome = edit(block("")[:-4] + source)

@@ -605,7 +605,7 @@ class Check:
             change()
 
 
-FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(suppress_health_check=list(HealthCheck))
 
 
 @settings(FUZZ, max_examples=200)
