@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -420,6 +421,74 @@ def test_one_database_while_the_other_lives_on(deployed: Stage, drill: Callable[
     )
 
 
+def test_a_restore_is_undone_and_undone_from_a_later_commit(
+    deployed: Stage, drill: Callable[..., None]
+) -> None:
+    write(deployed)
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    write(deployed)
+    before = deployed.site.rows()
+    # Kamal alone would start the version of this commit, which was never deployed.
+    with a_later_commit(deployed):
+        restore(deployed, "--timestamp", moment)
+        assert deployed.site.rows() != before
+        write(deployed)
+        restore(deployed, "--undo")
+    after = deployed.site.rows()
+    assert after == before
+    write(deployed)
+    live = deployed.site.rows()
+    assert lose_and_set_up(deployed) == live, "what was put back is replicated from here on"
+    drill(
+        "`bin/restore --undo`, run from a commit that is not deployed",
+        before,
+        after,
+        "as it was before the restore, and replicated from there",
+    )
+
+
+@contextmanager
+def a_later_commit(stage: Stage) -> Iterator[None]:
+    who = ("-c", "user.name=Me", "-c", "user.email=me@example.com")
+    git = ("git", "-C", str(stage.folder), *who)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "Not deployed"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*git, "reset", "--quiet", "--soft", "HEAD~1"], check=True)
+
+
+def test_back_to_before_a_deploy(deployed: Stage, drill: Callable[..., None]) -> None:
+    write(deployed)
+    before = deployed.site.rows()
+    time.sleep(SYNCED)
+    done = deployed.kamal("deploy")
+    assert done.code == 0, done.text[-4000:]
+    write(deployed)
+    said = restore(deployed, "--before-deploy")
+    after = deployed.site.rows()
+    assert after == before, said
+    drill(
+        "`bin/restore --before-deploy`",
+        before,
+        after,
+        "exactly the rows of when the deploy began",
+    )
+
+
+def test_a_deploy_and_a_restore_keep_out_of_each_others_way(deployed: Stage) -> None:
+    held = deployed.kamal("lock", "acquire", "-m", "A deploy")
+    assert held.code == 0, held.text
+    try:
+        done = deployed.developer.run(deployed.folder, "bin/restore", "--yes")
+        assert (done.code, "A deploy" in done.text) == (2, True), done.text
+    finally:
+        deployed.kamal("lock", "release")
+    assert deployed.kamal("lock", "status").text.count("There is no deploy lock")
+
+
 def test_a_restore_that_cannot_be_is_undone(deployed: Stage, drill: Callable[..., None]) -> None:
     write(deployed)
     before = deployed.site.rows()
@@ -435,9 +504,9 @@ def test_a_restore_that_cannot_be_is_undone(deployed: Stage, drill: Callable[...
     )
 
 
-# How often bin/restore has called kamal when it is killed: prepare, maintenance, stop of the app,
-# stop of the sidecar, swap, start of the sidecar, start of the app.
-@pytest.mark.parametrize("calls", [1, 3, 5, 6])
+# How often bin/restore has called kamal when it is killed: lock status, prepare, version,
+# maintenance, stop of the app, stop of the sidecar, lock, version, swap, unlock, start of both.
+@pytest.mark.parametrize("calls", [2, 5, 7, 9, 10])
 def test_a_restore_that_is_killed_and_run_again_ends_well(
     deployed: Stage, drill: Callable[..., None], calls: int
 ) -> None:
