@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import random
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class Case(NamedTuple):
     other: dict[str, str] = {}  # noqa: RUF012
     unreadable: tuple[tuple[int, str], ...] = ()
     assumed: tuple[tuple[str, str], ...] = ()
+    unwritten: dict[str, int] = {}  # noqa: RUF012 (never changed)
 
 
 RAILS_8 = """\
@@ -65,6 +67,20 @@ production:
     database: storage/production_cable.sqlite3
     migrations_paths: db/cable_migrate
 """
+STOCK_SOLID = RAILS_8.replace("    database: s", "    # database: path/to/persistent/s")
+STOCK_FLAT = STOCK_SOLID[: STOCK_SOLID.index("  primary")] + (
+    "  <<: *default\n  # database: path/to/persistent/storage/production.sqlite3\n"
+)
+FLY = re.sub(
+    r"^    database: storage/production(\w*).sqlite3\n",
+    lambda found: (
+        found[0]
+        + '    url: <%= URI.parse(ENV["DATABASE_URL"]).tap { |url| url.path += '
+        + f'"{found[1]}" }} if ENV["DATABASE_URL"] %>\n'
+    ),
+    RAILS_8,
+    flags=re.MULTILINE,
+)
 SOLID = {
     "primary": "storage/production.sqlite3",
     "cache": "storage/production_cache.sqlite3",
@@ -86,6 +102,46 @@ CASES = {
     "what Rails 8 generates": Case(RAILS_8, SOLID),
     "one flat database": Case(value("storage/production.sqlite3"), MAIN),
     "double quotes": Case(value('"storage/production.sqlite3"'), MAIN),
+    "what Rails 7.2 generates": Case(STOCK_FLAT, MAIN, unwritten={"primary": 18}),
+    "what Rails 8 generates with --skip-kamal": Case(
+        STOCK_SOLID, SOLID, unwritten={"primary": 19, "cache": 22, "queue": 26, "cable": 30}
+    ),
+    "one of them filled in": Case(
+        STOCK_SOLID.replace("# database: path/to/persistent/", "database: ", 1),
+        SOLID,
+        unwritten={"cache": 22, "queue": 26, "cable": 30},
+    ),
+    "a comment of the owner's": Case(
+        PRODUCTION + "# database: storage/production.sqlite3\n",
+        unreadable=((4, "primary: no database is given"),),
+        unwritten={"primary": 4},
+    ),
+    "the comment of another section": Case(
+        PRODUCTION + "pool: 5\nx: y\n  # database: path/to/persistent/storage/production.sqlite3\n",
+        unreadable=((4, "primary: no database is given"),),
+        unwritten={"primary": 4},
+    ),
+    "a URL of another adapter that cannot be read": Case(
+        "production:\n  adapter: postgresql\n  url: <%= 'postgres://a/b'.downcase %>\n",
+        other={"primary": "postgresql"},
+    ),
+    "what Fly's generator adds": Case(
+        FLY, SOLID, assumed=tuple(("DATABASE_URL", path) for path in SOLID.values())
+    ),
+    "a URL where a variable is set": Case(
+        value("storage/production.sqlite3")
+        + "  url: <%= ENV['A'] && URI.parse(ENV['A']).to_s %>\n",
+        MAIN,
+        assumed=(("A", "storage/production.sqlite3"),),
+    ),
+    "a URL unless a variable is set": Case(
+        value("storage/production.sqlite3") + "  url: <%= 'sqlite3:x.db' unless ENV['A'] %>\n",
+        {"primary": "x.db"},
+    ),
+    "a condition in a comment": Case(
+        value("storage/production.sqlite3") + "  url: <%= 'sqlite3:x.db' # if ENV['A'] %>\n",
+        unreadable=((7, "its value is known only by running it"),),
+    ),
     "Rails.env": Case(value("storage/<%= Rails.env %>.sqlite3"), MAIN),
     "Rails.env in double quotes": Case(value('"storage/<%= Rails.env %>.sqlite3"'), MAIN),
     "Rails.env as the section": Case(
@@ -308,7 +364,16 @@ CASES = {
     "a URI": Case(value("file:storage/x.sqlite3?mode=ro"), unreadable=((6, "not a path"),)),
     "a home folder": Case(value("~/x.sqlite3"), unreadable=((6, "not a path"),)),
     "no file": Case(value(""), unreadable=((6, "nil"),)),
-    "no database line": Case(PRODUCTION + "pool: 5\n", unreadable=((4, "no database is given"),)),
+    "no database line": Case(
+        PRODUCTION + "pool: 5\n",
+        unreadable=((4, "no database is given"),),
+        unwritten={"primary": 4},
+    ),
+    "a URL with another path": Case(
+        "production:\n  url: <%= URI.parse('sqlite3:///data/a.sqlite3?x=1')"
+        ".tap { |url| url.path += '_b' } %>\n",
+        {"primary": "/data/a.sqlite3_b"},
+    ),
     "a number": Case(value("5"), unreadable=((6, "this is no database"),)),
     "one file for each tenant": Case(
         value("storage/%{tenant}/main.sqlite3"), unreadable=((6, "one file for each tenant"),)
@@ -392,6 +457,7 @@ def test_the_databases_are_read_or_what_cannot_be_read_is_said(name: str, tmp_pa
 
     assert found.sqlite == case.sqlite
     assert found.other == case.other
+    assert found.unwritten == case.unwritten
     assert tuple((one.variable, one.default) for one in found.assumed) == case.assumed
     assert len(found.unreadable) == len(case.unreadable), found.unreadable
     for said, (line, why) in zip(found.unreadable, case.unreadable, strict=True):
@@ -424,7 +490,10 @@ def test_what_is_read_is_what_rails_opens(name: str, rails: dict[str, Any]) -> N
     masters = {key: one for key, one in opened.items() if not one["replica"]}
     files = {key: one["database"] for key, one in masters.items() if one["adapter"] == "sqlite3"}
     others = {key: one["adapter"] for key, one in masters.items() if one["adapter"] != "sqlite3"}
-    assert files == {key: str(Path("/rails", path)) for key, path in case.sqlite.items()}
+    written = {name: path for name, path in case.sqlite.items() if name not in case.unwritten}
+    assert files == {
+        key: str(Path("/rails", path)) for key, path in written.items()
+    } | dict.fromkeys(case.unwritten, "")
     assert others == case.other
 
 
@@ -469,7 +538,11 @@ def test_no_edit_of_database_yml_leads_to_a_wrong_answer(tmp_path: Path) -> None
         found = production_databases(tmp_path)
         for name, path in found.sqlite.items():
             assert by_rails[name]["adapter"] == "sqlite3", text
-            assert posixpath.normpath(by_rails[name]["database"]) == str(Path("/rails", path)), text
+            file = by_rails[name]["database"]
+            if name in found.unwritten:
+                assert not file, text
+                continue
+            assert posixpath.normpath(file) == str(Path("/rails", path)), text
         if not found.unreadable:
             masters = {name for name, one in by_rails.items() if not one["replica"]}
             assert masters <= {*found.sqlite, *found.other}, text

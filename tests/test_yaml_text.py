@@ -40,6 +40,10 @@ def remove(path: str) -> Change:
     return lambda text: text.remove(tuple(path.split(".")))
 
 
+def uncomment(path: str, over: str, *block: str) -> Change:
+    return lambda text: text.add(tuple(path.split(".")), block, over=re.compile(over))
+
+
 def remove_items(path: str, *items: Any) -> Change:
     return lambda text: text.remove_items(tuple(path.split(".")), list(items))
 
@@ -197,6 +201,26 @@ DONE: dict[str, tuple[str, Change, str]] = {
         add("e.d", "d: 1"),
         "x: &x {a: 1}\ny:\n  <<: *x\nz: !ruby/object:A {b: 2024-13-99}\ne:\n  c: 1\n  d: 1\n",
     ),
+    "a merge that does not bring the key": (
+        "a: &a\n  b: 1\nc:\n  <<: *a\n",
+        add("c.d", "d: 1"),
+        "a: &a\n  b: 1\nc:\n  <<: *a\n  d: 1\n",
+    ),
+    "a comment gives way": (
+        "a:\n  b: 1\n  # c: 2\n  d: 3\n# c: 4\n",
+        uncomment("a.c", "# c: \\d", "c: 5"),
+        "a:\n  b: 1\n  c: 5\n  d: 3\n# c: 4\n",
+    ),
+    "a comment below the last entry gives way, line ends and all": (
+        "a:\r\n  b: 1\r\n    # c: 2\r\n# c: 4",
+        uncomment("a.c", "# c: \\d", "c: 5"),
+        "a:\r\n  b: 1\r\n  c: 5\r\n# c: 4",
+    ),
+    "where no comment fits, the entry comes last": (
+        "a:\n  # cc: 2\n  b: 1 # c: 2\n# c: 4\n",
+        uncomment("a.c", "# c: \\d", "c: 5"),
+        "a:\n  # cc: 2\n  b: 1 # c: 2\n  c: 5\n# c: 4\n",
+    ),
     "code that only prepares something, and comments of code": (
         '<%# c %>\n<% name = "x"\n   more = {a: 1} %>\ne:\n  a: <%= name %> # <%= 1 %>\n<%# d %>\n',
         add("e.d", "d: 1"),
@@ -224,8 +248,8 @@ REFUSED: dict[str, tuple[str, Change | None, int, str]] = {
         1,
         "cannot be put here with certainty",
     ),
-    "a merge": ("a: &a\n  b: 1\nc:\n  <<: *a\n", add("c.d", "d: 1"), 4, "a merge key (<<)"),
-    "a merge at the top": ("a: &a\n  b: 1\n<<: *a\n", add("d", "d: 1"), 1, "in the file"),
+    "a merge": ("a: &a\n  b: {}\nc:\n  <<: *a\n", add("c.b.d", "d: 1"), 4, "a merge key (<<)"),
+    "a merge at the top": ("a: &a\n  b: {}\n<<: *a\n", add("b.d", "d: 1"), 1, "in the file"),
     "a merged value": ("a: &a\n  b: 1\nc:\n  <<: *a\n", set_to("c.b", 2), 4, "a merge key (<<)"),
     "a list as a mapping": ("a:\n  - b\n", add("a.c", "c: 1"), 2, "`a` is no mapping"),
     "code as a mapping": ("a: <%= x %>\n", add("a.c", "c: 1"), 1, "`a` is no mapping"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kamalstream.ask.answers import Known, is_asked
@@ -15,7 +15,7 @@ from kamalstream.ask.detected import (
 from kamalstream.ask.image import still_pinned
 from kamalstream.ask.questions import Asking
 from kamalstream.errors import BadInput
-from kamalstream.facts import DEPLOY
+from kamalstream.facts import DATABASE_YML, DEPLOY
 from kamalstream.inspect.app import AppFacts
 
 _SAID_BY_DEPLOY_YML = {
@@ -65,8 +65,8 @@ def uncertain_databases(facts: AppFacts, known: Known, quietly: bool) -> list[st
     """Return ["databases"] where they have to be asked for; raise BadInput if nobody will be."""
     places = [] if "databases" in known.given else unreadable_databases(facts)
     if places and quietly:
-        read = facts.databases.sqlite or {"primary": "storage/production.sqlite3"}
-        lines = "\n".join(f"  {name}: {path}" for name, path in read.items())
+        suggested = facts.databases.suggested
+        lines = "\n".join(f"  {name}: {path}" for name, path in suggested.items())
         raise BadInput(
             "which databases production opens cannot be read without running the app:\n"
             + "\n".join(f"  {place}" for place in places)
@@ -86,5 +86,15 @@ def what_was_read(facts: AppFacts, known: Known) -> list[str]:
         parts.append(f"destinations: {', '.join(map(str, further))}")
     lines = [f"{facts.path.name}  {'; '.join(parts)}"]
     lines += [f"  not certain  {said}" for said in (*facts.unreadable, *facts.assumed)]
+    lines += [f"  written      {said}" for said in _to_write(facts, known)]
     lines += [f"  not taken    {name} {problem}" for name, problem in known.dropped.items()]
     return lines
+
+
+def _to_write(facts: AppFacts, known: Known) -> Iterator[str]:
+    """Yield a line for each database whose file config/database.yml leaves open."""
+    answered = {**known.offered, **known.given}.get("databases") or {}
+    for name, line in facts.databases.unwritten.items():
+        path = answered.get(name) or facts.databases.sqlite.get(name)
+        if path:
+            yield f"{DATABASE_YML}:{line}: names no file for {name}; it gets {path}"

@@ -38,6 +38,16 @@ def _compared(
             f"Make sure yourself that `databases` in {ANSWERS} lists every SQLite file that "
             f"{where} opens. Now it lists: {', '.join(answered.values())}",
         )
+    for name, line in opened.unwritten.items():
+        path = answered.get(name) or opened.suggested.get(name, "…")
+        yield Finding(
+            "databases.no-file",
+            "error",
+            FILE,
+            line,
+            f"{where} has no file for {name}: Rails does not start (No database file specified)",
+            f"Write there: database: {path}",
+        )
     for assumed in opened.assumed:
         yield Finding(
             "databases.assumed",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream import facts
-from kamalstream.edit import dockerfile, dockerignore, entrypoint, secrets_file
+from kamalstream.edit import database_yml, dockerfile, dockerignore, entrypoint, secrets_file
 from kamalstream.edit.adoption import Adoption, FileEdit
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.own_deployments import deployments
-from kamalstream.inspect.app import build_of
+from kamalstream.inspect.app import build_of, image_of, opened_databases
 from kamalstream.inspect.image.built import read_image
 from kamalstream.inspect.kamal.deployment import Deployment
 
@@ -30,6 +30,7 @@ def edits(adoption: Adoption) -> Iterator[FileEdit]:
     yield from _image(adoption)
     yield from deployments(adoption)
     yield from _secrets(adoption)
+    yield from _databases(adoption)
 
 
 def _image(adoption: Adoption) -> Iterator[FileEdit]:
@@ -104,6 +105,24 @@ def _secrets(adoption: Adoption) -> Iterator[FileEdit]:
         after[file] = secrets_file.edit(file, text, missing, _credentials_of(adoption.app, one))
     for file, edited in after.items():
         yield FileEdit(file, before[file], edited)
+
+
+def _databases(adoption: Adoption) -> Iterator[FileEdit]:
+    """Name the files of the databases that config/database.yml leaves open."""
+    main = adoption.kamal.main if adoption.kamal else None
+    image = image_of(adoption.app, main or (adoption.kamal.base if adoption.kamal else None))
+    answers = {"": adoption.answers, **(adoption.answers.get("destinations") or {})}
+    before = adoption.text(facts.DATABASE_YML)
+    edited = Edited(before or "")
+    for name, its in answers.items():
+        one = adoption.kamal.deployment(name) if adoption.kamal and name else main
+        opened = opened_databases(adoption.app, one, image)
+        section = (one.rails_env if one else None) or "production"
+        if opened.unwritten:
+            now = database_yml.edit(edited.text, section, opened, its.get("databases") or {})
+            edited = Edited(now.text, (*edited.by_hand, *now.by_hand))
+    if before is not None:
+        yield FileEdit(facts.DATABASE_YML, before, edited)
 
 
 def _texts(edited: Mapping[str, Edited]) -> dict[str, str]:

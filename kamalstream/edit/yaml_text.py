@@ -97,12 +97,20 @@ class YamlText:
         indent = re.compile(f" {{0,{column}}}")
         return [indent.sub("", self.text[a:b].rstrip("\r\n"), count=1) for a, b in lines]
 
-    def add(self, path: Path, block: Sequence[str], *, tight: bool = False) -> YamlText:
+    def add(
+        self,
+        path: Path,
+        block: Sequence[str],
+        *,
+        tight: bool = False,
+        over: re.Pattern[str] | None = None,
+    ) -> YamlText:
         """Return the text with `block` (from column 0) as the entry at `path`, which is not there.
 
         It comes last in its parent, which is made if it is missing, and first in one in brackets.
         At the end of the file a blank line comes before it. `tight` leaves that out, and puts
-        the entry first in a parent with entries, right below the parent's key.
+        the entry first in a parent with entries, right below the parent's key. A line of the
+        parent that is a comment which `over` fits gives way to it.
         """
         key = path[-1]
         if self.has(path):
@@ -124,6 +132,14 @@ class YamlText:
             return self._edited([edit], 0, len(self._meanings), [_MAP, *meant, _MAP_END])
         if parent.is_null:
             return self._filled(route[-1], lines, inline and f"{{{inline}}}", _MAP, meant, _MAP_END)
+        if over and route and not made and not parent.flow:
+            found = self._comment(route[-1], over)
+            if found:
+                column = parent.items[0].column
+                edit = (*found, "\n".join(" " * column + line for line in lines))
+                after = [key.first for key, _ in parent.pairs if key.start > found[0]]
+                position = min(after, default=parent.last - 1)
+                return self._edited([edit], position, position, meant)
         first = parent.flow or (tight and not made and bool(route))
         if parent.flow:
             if inline is None:
@@ -348,7 +364,8 @@ class YamlText:
             called = f"`{name}`" if name else "the file"
             if not node.is_mapping:
                 raise UnsureError(f"{called} is no mapping", line)
-            if any(one.meaning[2] == MERGE for one, _ in node.pairs):
+            merges = any(one.meaning[2] == MERGE for one, _ in node.pairs)
+            if merges and self.has(path[: len(route) + 1]):
                 raise UnsureError(f"a merge key (<<) decides what stands in {called}", line)
             found = node.named(key)
             if len(found) > 1:
@@ -433,6 +450,16 @@ class YamlText:
         """Return in which column of the line at `start` a comment is all there is, -1: none."""
         found = _COMMENT.match(self.text, start)
         return len(found[1]) if found else -1
+
+    def _comment(self, entry: _Entry, fits: re.Pattern[str]) -> tuple[int, int] | None:
+        """Return where the last comment below the key of `entry` begins and ends that `fits`."""
+        below, after = self._below(entry.key), self._after(entry.value, entry.key.column)
+        found = None
+        for start, end in self._lines(below, after):
+            line = self.text[start:end].rstrip("\r\n")
+            if self._comment_column(start) >= 0 and fits.fullmatch(line.strip()):
+                found = start, start + len(line)
+        return found
 
     def _insertion(self, at: int, column: int, lines: Sequence[str]) -> Edit:
         above = _BREAK.findall(self._plain, 0, at)

@@ -158,7 +158,8 @@ def root_of(image: Image | None) -> str:
 
 def opened_databases(app: Path, one: Deployment | None, image: Image | None) -> Databases:
     """Return the databases that the app in the folder `app` opens where `one` deploys it."""
-    return production_databases(app, one.environment if one else None, root_of(image))
+    env = {**(image.env if image else {}), **(one.environment if one else {})}
+    return production_databases(app, env, root_of(image))
 
 
 def _present(names: tuple[str, ...], gems: dict[str, str]) -> tuple[str, ...]:

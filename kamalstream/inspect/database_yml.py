@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from kamalstream import facts
 from kamalstream.facts import DATABASE_YML as FILE
 from kamalstream.facts import RAILS_ROOT
 from kamalstream.inspect import erb_yaml
@@ -23,6 +24,8 @@ from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError
 _SQLITE = {"sqlite3", "litedb"}
 # ActiveRecord.protocol_adapters: a URL's scheme that is not the adapter's name.
 _SCHEMES = {"sqlite": "sqlite3", "postgres": "postgresql", "mysql": "mysql2"}
+# railties: config/databases/sqlite3.yml.tt of 7.2, and of 8.0 and later with --skip-kamal.
+STOCK_COMMENT = re.compile(r"#\s*database: path/to/persistent/storage/([\w.-]+)")
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,26 @@ class Databases:
     file: a path below the Rails root, or absolute where it is elsewhere. Two names may share a
     file; entries with `replica: true` that share one are left out. `other` maps the name to the
     adapter of a database that is not SQLite. Every entry of the section is in one of the two, in
-    `unreadable`, or such a replica.
+    `unreadable`, or such a replica. `unread` names those in `unreadable`. `unwritten` are SQLite
+    databases without a file, with the line where it belongs: Rails does not start with one. Where
+    `rails new` left it as a comment, the file that is meant is in `sqlite` all the same.
     """
 
     sqlite: dict[str, str] = field(default_factory=dict)
     other: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     assumed: tuple[Assumed, ...] = ()
+    unread: tuple[str, ...] = ()
+    unwritten: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def suggested(self) -> dict[str, str]:
+        """All that is or may be SQLite: where the file is not read, as `rails new` calls it."""
+        unread = {
+            name: facts.DEFAULT_DATABASES.get(name, f"storage/production_{name}.sqlite3")
+            for name in self.unread or ("primary",) * (not self.sqlite)
+        }
+        return {**unread, **self.sqlite}
 
 
 def production_databases(
@@ -139,6 +155,8 @@ class _Reader:
         self.other: dict[str, str] = {}
         self.replicas: dict[str, tuple[str, yaml.Node]] = {}
         self.unreadable: list[Unreadable] = []
+        self.unread: list[str] = []
+        self.unwritten: dict[str, int] = {}
         self.assumed: list[Assumed] = []
 
     def read(self, name: str, place: Entry, settings: dict[str, Entry]) -> None:
@@ -170,6 +188,8 @@ class _Reader:
                 self.other[name] = adapter
                 self._assume_unset(without_url, adapter, settings)
                 return
+            if database is None and not {"url", "database"} & settings.keys():
+                database = self._commented(name, place)
             if database is None:
                 at = settings["database"].value if "database" in settings else place.key
                 database = self._setting(settings, "database")
@@ -180,7 +200,11 @@ class _Reader:
             else:
                 self.sqlite[name] = path
         except UnknownValueError as error:
+            if other := self._other_adapter(settings):
+                self.other[name] = other
+                return
             self.unreadable.append(self.document.unreadable(at, f"{name}: {error}"))
+            self.unread.append(name)
 
     def databases(self, assumed_by_shape: tuple[tuple[str, str], ...]) -> Databases:
         """Return all that was read."""
@@ -190,7 +214,28 @@ class _Reader:
                 self.unreadable.append(self.document.unreadable(at, why))
         shape = [Assumed(FILE, 0, *one) for one in assumed_by_shape]
         assumed = tuple(dict.fromkeys(shape + self.assumed))
-        return Databases(self.sqlite, self.other, tuple(self.unreadable), assumed)
+        return Databases(
+            self.sqlite,
+            self.other,
+            tuple(self.unreadable),
+            assumed,
+            tuple(self.unread),
+            self.unwritten,
+        )
+
+    def _commented(self, name: str, place: Entry) -> str | None:
+        """Note that the file of `name` is still to be written; return the one `rails new` meant."""
+        line, said = self.document.comment_below(place.key, STOCK_COMMENT)
+        self.unwritten[name] = line
+        return f"storage/{said[1]}" if said else None
+
+    def _other_adapter(self, settings: dict[str, Entry]) -> str | None:
+        """Return the adapter that is not SQLite's: a URL that cannot be read is of its kind."""
+        try:
+            adapter = self.document.scalar(settings["adapter"].value).text
+        except (KeyError, UnknownValueError):
+            return None
+        return adapter if adapter and "sqlite" not in adapter and adapter not in _SQLITE else None
 
     def _url_variable(self, name: str) -> str | None:
         """Return the variable that replaces a configuration without a URL, where it is set.

@@ -198,6 +198,22 @@ class Document:
             lines.pop()
         return "\n".join(lines) + "\n"
 
+    def comment_below(
+        self, key: yaml.Node, fits: re.Pattern[str]
+    ) -> tuple[int, re.Match[str] | None]:
+        """Return the line of the last comment further in below `key` that `fits`, and the match.
+
+        Without one it is the line of `key`.
+        """
+        found: tuple[int, re.Match[str] | None] = (self.line(key), None)
+        for number, line in enumerate(self._source.splitlines()[found[0] :], found[0] + 1):
+            text = line.strip()
+            if text and len(line) - len(line.lstrip()) <= key.start_mark.column:
+                break
+            if said := fits.fullmatch(text):
+                found = number, said
+        return found
+
     def unreadable(self, node: yaml.Node | None, why: str) -> Unreadable:
         """Return the place of `node` with the reason it cannot be read."""
         return self._place(self.line(node) if node else 0, why)

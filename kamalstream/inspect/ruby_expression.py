@@ -12,6 +12,14 @@ from dataclasses import dataclass, replace
 
 from kamalstream.facts import RAILS_ROOT
 
+# BODY if ENV["X"], and ENV["X"] && BODY: nil where X is unset, whatever BODY is.
+_ENV = r"(?:::)?ENV(?:\[\s*|\.(?:key|has_key|include)\?\(?\s*)[\"'](?P<{}>\w+)[\"']\s*[\])]?"
+_GUARDED = re.compile(
+    rf"(?P<body>.*\S)\s+(?P<word>if|unless)\s+{_ENV.format('name')}\s*"
+    rf"|\s*{_ENV.format('first')}\s*&&(?P<then>(?:(?!\|\||\s[?:]\s|\bor\b|[;\n#]).)+)",
+    re.DOTALL,
+)
+_COMMENT = re.compile(r"(?:^|\s)#(?!\{)")
 _ONLY_BY_RUNNING = "its value is known only by running it"
 
 
@@ -51,6 +59,12 @@ def evaluate(source: str, env: Environment, variables: Mapping[str, Known]) -> K
     `env` holds the environment variables that are set (None: set to something unknown); all others
     are taken as unset. `variables` are the local variables.
     """
+    guarded = _GUARDED.fullmatch(source)
+    if guarded and not _COMMENT.search(guarded["body"] or ""):
+        name = guarded["name"] or guarded["first"]
+        if (name in env) is (guarded["word"] == "unless"):
+            return Known(None, unset=(name,))
+        source = guarded["body"] or guarded["then"]
     parser = _Parser(source, env, variables)
     value = parser.expression()
     parser.end()
@@ -199,10 +213,27 @@ class _Parser:
             return Known(self.env.get(ROOT) or RAILS_ROOT, is_path=True)
         if self.take(r"(?:::)?File\.join\b"):
             return _joined_strings(self.arguments())
+        if self.take(r"(?:::)?URI(?:\.parse)?\("):
+            return self._uri()
         local = self.take(r"[a-z_]\w*(?![\w?!(])")
         if local and local in self.variables:
             return self.variables[local]
         raise UnknownValueError(_ONLY_BY_RUNNING)
+
+    def _uri(self) -> Known:
+        """Read `URI.parse(…)`, with `.tap { |url| url.path += … }` after it."""
+        url = self.expression()
+        self.expect(r"\)")
+        name = self.take(r"\.tap\s*\{\s*\|\s*\w+\s*\|")
+        if name is None:
+            return replace(url, text=url.string())
+        self.expect(re.escape(name.split("|")[1].strip()) + r"\.path\s*\+=")
+        more = self.expression()
+        self.expect(r"\}")
+        at = re.search(r"[?#]|\Z", url.string())
+        assert at is not None
+        parts = (url.string()[: at.start()], more.string(), url.string()[at.start() :])
+        return Known("".join(parts), _assumed([url, more]))
 
     def arguments(self) -> list[Known]:
         """Read call arguments, with or without parentheses."""

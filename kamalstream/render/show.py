@@ -9,6 +9,7 @@ from kamalstream.edit.edited import BY_HAND
 from kamalstream.facts import (
     ANSWERS,
     BOOT_RESTORE,
+    DATABASE_YML,
     DEPLOY,
     DOCKERFILE,
     DOCKERIGNORE,
@@ -33,6 +34,7 @@ _WHAT = {
     READ_SECRETS: "reads them from Rails credentials",
     DOCKERIGNORE: "what stays out of the image",
     GUIDE: "first deploy, every day, restore",
+    DATABASE_YML: "the files of your databases, which it left open",
     PRODUCTION_RB: "what the deployment relies on",
     ANSWERS: "your answers, for later updates",
 }

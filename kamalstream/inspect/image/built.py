@@ -60,7 +60,8 @@ class Image:
 
     `line` is that of its FROM, 0 where there is none; `base` the outside image that it is built on
     in the end. `workdir` and `user` (uid:gid) are None where they cannot be told. `copies` maps
-    files of the app to where they are copied to.
+    files of the app to where they are copied to. `env` holds its variables, None where the value
+    is not known.
     """
 
     line: int = 0
@@ -71,6 +72,7 @@ class Image:
     cmd: Start | None = None
     litestream: Litestream | None = None
     copies: tuple[tuple[str, str], ...] = ()
+    env: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def alpine(self) -> bool:
@@ -217,6 +219,7 @@ def read_image(text: str, build: Build = PLAIN) -> Image:
     starts: dict[str, tuple[Stage, Start]] = {}
     copies: list[tuple[str, str]] = []
     litestream: Litestream | None = None
+    env: dict[str, str | None] = {}
     for stage, step in _and_last(stages, final):
         workdir, user = step.workdir, step.user
         one = step.instruction
@@ -225,6 +228,8 @@ def read_image(text: str, build: Build = PLAIN) -> Image:
             # An ENTRYPOINT takes away the CMD of the stages below, not that of its own.
             if one.word == "ENTRYPOINT" and starts.get("CMD", (stage,))[0] is not stage:
                 del starts["CMD"]
+        elif one.word == "ENV":
+            env |= {name: step.fill(value) for name, value in env_pairs(one.head).items()}
         elif one.word in ("COPY", "ADD"):
             if stages.source(stage, step) is None:
                 copies += _copies(step)
@@ -243,6 +248,7 @@ def read_image(text: str, build: Build = PLAIN) -> Image:
         cmd=starts["CMD"][1] if "CMD" in starts else None,
         litestream=litestream,
         copies=tuple(copies),
+        env=env,
     )
 
 
