@@ -181,7 +181,7 @@ def _of_kamal(said: dict[str, Any], only: dict[str, Any] | None = None) -> dict[
         raw[kind] = {name: said["env"][kind].get(name) for name in only["env"][kind]}
     others = (one for one in said["accessories"] if one["name"] != "litestream")
     raw["accessories"] = list(others)
-    for key in ("hosts", "roles", "tags", "proxy", "registry", "repository", "ssh", "builder"):
+    for key in ("hosts", "roles", "tags", "proxy", "registry", "ssh", "builder"):
         raw[f"as {key}"] = said[key]
     return raw
 
