@@ -452,11 +452,8 @@ SAMPLES: dict[str, Sample] = {
     ),
     "deploy.yml decided by code": Sample(
         app({"config/deploy.yml": "service: shop\n<% if ENV['X'] -%>\nimage: x\n<% end -%>\n"}),
-        {"app_name": "shop", "databases.sqlite": ONE, "kamal.main.service": None},
-        (
-            ("config/deploy.yml", 2, "code decides"),
-            ("config/deploy.yml", 4, "code decides"),
-        ),
+        {"app_name": "shop", "databases.sqlite": ONE, "kamal.base.service": "shop"},
+        (("config/deploy.yml", 3, "code (<% … %>) decides"),),
     ),
     "no Rails app": Sample(
         {"Gemfile.lock": lock("sinatra"), "config/database.yml": one("storage/x.sqlite3")},

@@ -6,11 +6,14 @@ is valid, and what the sidecar of each deployment sees is asked of the model of 
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +21,7 @@ import yaml
 from kamalstream import facts, programs
 from kamalstream.edit.secrets_file import names
 from kamalstream.inspect.kamal.deployment import Deployment, kamal
+from kamalstream.inspect.kamal.files import merged
 
 from .conftest import APPS, ROOT, requires
 from .fixtures_init import Files, Ran, _answers, _kamalstream, files_of  # noqa: F401
@@ -545,3 +549,165 @@ def test_an_example_is_no_destination(build: Build) -> None:
         app.before["config/deploy.example.yml"] == files_of(app.path)["config/deploy.example.yml"]
     )
     assert not (app.path / "config/litestream.example.yml").exists()
+
+
+# --- What is not known ------------------------------------------------------------------------
+
+REMOTE = '  <% if ENV["BUILDER"] %>remote: <%= ENV["BUILDER"] %><% end %>\n'
+DECIDED = DEPLOY.replace("  arch: amd64\n", f"  arch: amd64\n{REMOTE}")
+
+
+def by_hand(ran: Ran) -> dict[str, Any]:
+    """Return what is to be put into config/deploy.yml by hand, all of it together."""
+    *_, said = ran.out.rpartition("To put in by hand")
+    whole: dict[str, Any] = {}
+    _, *parts = re.split(r"^  (\S+): .*\n", said, flags=re.MULTILINE)
+    for place, block in zip(parts[::2], parts[1::2], strict=True):
+        if place.startswith(facts.DEPLOY):
+            whole = merged(whole, yaml.safe_load(textwrap.dedent(block)))
+    return whole
+
+
+def test_what_code_decides_hides_nothing_else(build: Build) -> None:
+    staging = "servers:\n  web:\n    - 198.51.100.9\nenv:\n  clear:\n    MAIL: none\n  secret:\n"
+    files = {"config/deploy.staging.yml": staging + "    - RAILS_MASTER_KEY\n", **COMMON}
+    app = build({facts.DEPLOY: DECIDED.replace("notes_storage", "old-data"), **files})
+    ran = app.adopt()
+    assert ran.code == 1
+    assert app.text(facts.DEPLOY) == app.was(facts.DEPLOY)
+    assert app.text("config/deploy.staging.yml") == staging + "    - RAILS_MASTER_KEY\n"
+    assert (
+        "config/deploy.staging.yml: the accessory has to be in config/deploy.yml first" in ran.out
+    )
+    accepted(app.path, "staging")
+    again = app.adopt()
+    assert again.code == 1
+    assert by_hand(again) == by_hand(ran), "what was never put in was not taken out"
+
+    wanted = by_hand(ran)
+    text = app.text(facts.DEPLOY).replace(
+        "    - RAILS_MASTER_KEY\n",
+        "    - RAILS_MASTER_KEY\n" + "".join(f"    - {one}\n" for one in facts.BUCKET_KEYS),
+    )
+    del wanted["env"]
+    (app.path / facts.DEPLOY).write_text(f"{text}\n{yaml.safe_dump(wanted)}")
+    done = app.adopt()
+    assert "To put in by hand" not in done.out
+    backed_up(app)
+    backed_up(app, "staging", main=False)
+    # Nothing of what config/deploy.yml gives to both is there a second time.
+    assert yaml.safe_load(app.text("config/deploy.staging.yml"))["accessories"] == {
+        "litestream": {"files": ["config/litestream.staging.yml:/etc/litestream.yml"]}
+    }
+    assert "old-data:/rails/storage" in map(str, app.deployment().accessories["litestream"].mounts)
+
+
+def test_a_rails_environment_that_is_a_secret_is_asked_for(build: Build) -> None:
+    secret = ENV + "    - RAILS_ENV\n"
+    files = {"config/deploy.production.yml": SERVERS + secret, **COMMON}
+    app = build({facts.DEPLOY: HEAD + REST + VOLUMES, **files})
+    ran = app.adopt()
+    assert ran.code == 2
+    assert "config/deploy.production.yml:7: the RAILS_ENV of production is a secret" in ran.err
+    assert files_of(app.path) == app.before
+    told = SERVERS + ENV + "  clear:\n    RAILS_ENV: production\n"
+    (app.path / "config/deploy.production.yml").write_text(told)
+    assert app.adopt().code == 0
+    backed_up(app, "production")
+
+
+def test_destinations_that_are_not_in_the_repository_are_said(build: Build) -> None:
+    key = "RAILS_MASTER_KEY=$RAILS_MASTER_KEY\n"
+    files = {".kamal/secrets.production": key, ".kamal/secrets.staging": key}
+    app = build({facts.DEPLOY: "require_destination: true\n", **files}, **GIVEN)
+    ran = app.adopt()
+    assert ran.code == 1
+    assert "[destination.none]" in ran.out
+    assert "kamal setup -d NAME" in ran.out
+    for file in files:
+        assert {*facts.BUCKET_KEYS} <= names(app.text(file))
+    assert app.text(facts.SECRETS) == app.was(facts.SECRETS), "Kamal reads it for no destination"
+    # The remedy is followed.
+    for name in ("production", "staging"):
+        shown = HEAD + SERVERS + REST + ENV + f'volumes:\n  - "{name}:/rails/storage"\n'
+        (app.path / f"config/deploy.{name}.yml").write_text(shown.replace("notes.", f"{name}."))
+        (app.path / f".kamal/secrets.{name}").write_text(
+            SECRETS + app.text(f".kamal/secrets.{name}")
+        )
+    assert app.run("init", app.path, "--yes", "--defaults").code == 0
+    backed_up(app, "production")
+    backed_up(app, "staging", main=False)
+
+
+def test_production_that_comes_later_gets_the_keys(build: Build) -> None:
+    app = build({facts.DEPLOY: DEPLOY, facts.SECRETS: SECRETS})
+    assert app.adopt().code == 0
+    production = 'volumes:\n  - "prod:/rails/storage"\n' + ENV
+    (app.path / "config/deploy.production.yml").write_text(production)
+    (app.path / ".kamal/secrets.production").write_text(SECRETS)
+    assert app.adopt().code == 0
+    backed_up(app, "production")
+
+
+def test_a_list_of_secrets_that_comes_later_gets_the_keys(build: Build) -> None:
+    app = build({facts.DEPLOY: DEPLOY, "config/deploy.staging.yml": STAGING, **COMMON})
+    assert app.adopt().code == 0
+    staging = app.text("config/deploy.staging.yml").replace("env:\n", ENV)
+    (app.path / "config/deploy.staging.yml").write_text(staging)
+    assert app.adopt().code == 0
+    backed_up(app, "staging", main=False)
+
+
+def test_a_script_that_is_by_hand_is_said_in_one_way_and_again(build: Build) -> None:
+    script = '#!/bin/bash\nexec su rails -c "$*"\n'
+    app = build({facts.ENTRYPOINT: script, facts.DEPLOY: DEPLOY, facts.SECRETS: SECRETS})
+    why = "it becomes another user by su, and restoring has to come after that"
+    call = '/rails/bin/boot-restore "$@" || exit 1'
+    for _ in range(2):
+        ran = app.adopt()
+        assert ran.code == 1
+        assert app.text(facts.ENTRYPOINT) == script
+        assert f"bin/docker-entrypoint:2: {why}\n      {call}" in ran.out
+    (app.path / facts.GUIDE).unlink()
+    assert f"→ {why}:\n    → {call}" in app.adopt().out, "the check says the same"
+
+
+def test_a_placeholder_for_the_server_becomes_the_server(build: Build) -> None:
+    text = DEPLOY.replace("203.0.113.7", "app.example.com").replace("notes.example", "app.example")
+    app = build({facts.DEPLOY: text, facts.SECRETS: SECRETS}, **GIVEN)
+    assert app.adopt().code == 0
+    assert app.deployment().hosts == ("203.0.113.7",)
+    assert app.deployment().proxy.hosts == ("notes.example.com",)
+
+
+def test_credentials_of_each_destination_are_read_for_it(build: Build) -> None:
+    enc = {f"config/credentials/{name}.yml.enc": "x" for name in ("production", "staging")}
+    text = HEAD + "require_destination: true\n" + REST + ENV + VOLUMES
+    destinations = {
+        "config/deploy.production.yml": SERVERS,
+        "config/deploy.staging.yml": STAGING,
+    }
+    app = build({facts.DEPLOY: text, **destinations, **COMMON, **enc})
+    ran = app.adopt()
+    assert "(RAILS_ENV=$KAMAL_DESTINATION ruby .kamal/read" in app.text(".kamal/secrets-common")
+    steps = ran.out.partition("What comes next:")[2]
+    for step in ("credentials:edit -e staging", "setup -d production", "setup -d staging"):
+        assert step in steps
+
+
+def test_the_next_step_is_the_vault_that_has_the_other_secrets(build: Build) -> None:
+    vault = "S=$(kamal secrets fetch -a test --account a --from v RAILS_MASTER_KEY)\n"
+    vault += "RAILS_MASTER_KEY=$(kamal secrets extract RAILS_MASTER_KEY $S)\n"
+    app = build({facts.DEPLOY: DEPLOY, facts.SECRETS: vault + "KAMAL_REGISTRY_PASSWORD=$P\n"})
+    steps = app.adopt().out.partition("What comes next:")[2]
+    assert "kamalstream credentials" not in steps
+    assert "for .kamal/secrets to fetch" in steps
+
+
+def test_a_server_that_was_given_otherwise_is_read_again(build: Build) -> None:
+    app = build({facts.DEPLOY: DEPLOY, facts.SECRETS: SECRETS}, server_ip="198.51.100.1")
+    assert "kamalstream init --defaults reads it again" in app.adopt().out
+    ran = app.run("init", app.path, "--yes", "--defaults")
+    assert ran.code == 0
+    assert "answers.server-ip" not in ran.out
+    assert "`203.0.113.7`" in app.text(facts.GUIDE)

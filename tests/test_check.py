@@ -432,6 +432,20 @@ def test_what_a_real_program_refuses_is_an_error(
             "",
             'Set NOBODY_SETS_IT where you run kamal, or give it a default there: ENV.fetch("',
         ),
+        (
+            r"^service: .*",
+            'service: <%= ENV["NOBODY_SETS_IT"] %>',
+            "service: should be a string",
+            'service: <%= ENV["NOBODY_SETS_IT"] %>',
+            "Set NOBODY_SETS_IT where you run kamal",
+        ),
+        (
+            r"^service: .*",
+            "service: <%= `ruby -e 'raise %q(beside)'` %>",
+            "ERROR (Kamal::ConfigurationError): service: should be a string",
+            "service: <%= `ruby -e 'raise %q(beside)'` %>",
+            "Kamal had none here",
+        ),
     ],
 )
 def test_what_kamal_refuses_is_said_with_its_version_and_a_way_on(

@@ -226,8 +226,53 @@ def test_a_mapping_over_what_is_not_known_is_not_known(tmp_path: Path) -> None:
     assert [one.line for one in deployment.unreadable_at("env", "clear")] == [13]
 
 
-def test_a_control_line_makes_only_its_own_file_unreadable(tmp_path: Path) -> None:
-    text = "<% if true %>\nservers: [10.0.0.2]\n<% end %>\n"
+def test_what_a_block_of_code_decides_is_not_known_and_the_rest_is(tmp_path: Path) -> None:
+    text = """\
+servers: [10.0.0.2]
+proxy:
+  host: a.example.com
+<% if ENV["X"] %>
+  ssl: true
+<% elsif ENV["Y"] -%>
+  app_port: 3000
+<% end %>
+volumes:
+<% ENV["VOLUMES"].split.each do |volume| %>
+  - <%= volume %>
+<% end %>
+"""
+    found = read(tmp_path, BASE, staging=text, qa="servers: [10.0.0.3]\n")
+    some, sound = found.deployment("staging"), found.deployment("qa")
+
+    assert some is not None
+    assert sound is not None
+    assert (some.readable, some.hosts, some.proxy.hosts) == (
+        *(True, ("10.0.0.2",)),
+        ("a.example.com",),
+    )
+    assert (some.proxy.ssl, some.proxy.app_port, some.mounts) == (None, None, ())
+    places = [(one.file, one.line) for one in some.unreadable]
+    assert places == [("config/deploy.staging.yml", line) for line in (9, 5, 7)]
+    assert some.unreadable_at("volumes")
+    assert not some.unreadable_at("servers")
+    assert (sound.readable, sound.hosts) == (True, ("10.0.0.3",))
+    assert found.main is not None
+    assert found.main.hosts == ("10.0.0.1",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<% if true %>\nservers: [10.0.0.2]\n",
+        "<% end %>\nservers: [10.0.0.2]\n",
+        "<%= link do %>\nservers: [10.0.0.2]\n<% end %>\n",
+        "<% if x %>\n<%= y %>: [10.0.0.2]\n<% end %>\n",
+        "<% if x %>\n<% eval y %>\n<% end %>\nservers: [10.0.0.2]\n",
+    ],
+)
+def test_code_that_is_not_understood_makes_only_its_own_file_unreadable(
+    tmp_path: Path, text: str
+) -> None:
     found = read(tmp_path, BASE, staging=text, qa="servers: [10.0.0.3]\n")
     broken, sound = found.deployment("staging"), found.deployment("qa")
 
@@ -236,13 +281,8 @@ def test_a_control_line_makes_only_its_own_file_unreadable(tmp_path: Path) -> No
     assert not broken.readable
     assert (broken.config, broken.hosts, broken.server, broken.service) == ({}, (), None, None)
     assert broken.unreadable_at("servers") == broken.unreadable
-    assert [(one.file, one.line) for one in broken.unreadable] == [
-        ("config/deploy.staging.yml", 1),
-        ("config/deploy.staging.yml", 3),
-    ]
+    assert {one.file for one in broken.unreadable} == {"config/deploy.staging.yml"}
     assert (sound.readable, sound.hosts) == (True, ("10.0.0.3",))
-    assert found.main is not None
-    assert found.main.hosts == ("10.0.0.1",)
 
 
 def test_a_broken_base_leaves_the_names_of_its_destinations(tmp_path: Path) -> None:
@@ -516,10 +556,20 @@ servers:
         "KAMAL_VERSION": None,
         "KAMAL_HOST": None,
         "KAMAL_DESTINATION": "staging",
-        **{"A": "text", "B": "3", "C": "false", "E": None, "F": None, "G": None},
-        **{"H": None, "S": None, "T": None},
+        **{"A": "text", "B": "3", "C": "false", "E": None, "F": None, "G": "there"},
+        **{"H": "there", "S": None, "T": None},
     }
     assert deployment.env_clear["D"] == ""
+
+
+def test_what_differs_between_roles_is_not_known(tmp_path: Path) -> None:
+    job = "  job:\n    hosts: [10.0.0.1]\n    env:\n      RAILS_ENV: {0}\n"
+    web = BASE.replace("    - 10.0.0.1\n", "    hosts: [10.0.0.1]\n    env:\n      RAILS_ENV: qa\n")
+    both = web.replace("volumes:", job.format("qa") + "volumes:")
+
+    assert main(tmp_path, both).rails_env == "qa"
+    assert main(tmp_path, both.replace("_ENV: qa\nvol", "_ENV: x\nvol")).rails_env is None
+    assert main(tmp_path, BASE + "env: <%= `env` %>\n").rails_env is None
 
 
 @pytest.mark.parametrize(

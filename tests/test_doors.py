@@ -115,6 +115,19 @@ def test_what_a_killed_copy_left_behind_is_overwritten(
     assert "app_name: notes\n" in (app / ".copier-answers.yml").read_text()
 
 
+def test_what_a_killed_copy_left_behind_is_said_and_taken_away_by_init(
+    kamalstream: Callable[..., Ran], answers: Callable[..., Path], tmp_path: Path
+) -> None:
+    app, _ = apps("rails_8_1", tmp_path)
+    left = app / ".copier-answers.new.yml"
+    assert kamalstream("init", app, "--defaults", "--data-file", answers()).code == 0
+    left.write_text("app_name: other\n")
+    assert "[answers.left-behind]" in kamalstream("check", app).out
+    assert kamalstream("init", app, "--defaults", "--yes").code == 0
+    assert not left.exists()
+    assert "answers.left-behind" not in kamalstream("check", app).out
+
+
 def test_the_name_of_a_deployed_app_is_not_that_of_its_folder(
     answers: Callable[..., Path], template: Path, tmp_path: Path
 ) -> None:

@@ -40,3 +40,19 @@ def test_a_volume_that_code_names_is_the_sidecars_too(ours: str, source: str) ->
     )
     destination = edit_destination("servers:\n  - 192.0.2.2\n", base.data, ours, None, WEB, needs)
     assert not YamlText(destination.text).has(("accessories", "litestream", "volumes"))
+
+
+def test_what_the_template_has_no_more_goes_where_it_is_as_it_was(ours: str) -> None:
+    text = "service: notes\nservers:\n  - 192.0.2.1\n"
+    old = YamlText(ours).add(("accessories", "litestream", "options", "cpus"), ["cpus: 1"])
+    old = old.add(("accessories", "litestream", "labels"), ["labels:", "  a: b"])
+    old = old.add(("aliases", "backup-old"), ["backup-old: app exec x"])
+    before = edit_base(text, old.text, None, WEB, [DEFAULT]).text
+    assert "backup-old" in before
+    mine = before.replace("a: b", "a: mine")
+    now = edit_base(mine, ours, old.text, WEB, [DEFAULT])
+    assert not now.by_hand
+    assert [one for one in mine.splitlines() if one not in now.text.splitlines()] == [
+        "      cpus: 1",
+        "  backup-old: app exec x",
+    ]

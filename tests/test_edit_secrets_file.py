@@ -71,15 +71,36 @@ def test_an_environment_with_credentials_of_its_own_is_named() -> None:
     assert edited("A=1\n", "production").text.endswith(f"\n{SCRIPT}")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RAILS_MASTER_KEY=$(cat config/credentials/$KAMAL_DESTINATION.key)",
+        "A=$(bin/rails credentials:fetch a.b -e $KAMAL_DESTINATION)",
+        "A=$(bin/rails credentials:show --environment ${KAMAL_DESTINATION} | head -1)",
+    ],
+)
+def test_credentials_of_the_destination_are_named(line: str) -> None:
+    said = edited(f"{line}\n").text
+    assert re.search(r"\$\(RAILS_ENV=\$\{?KAMAL_DESTINATION\}? ruby \.kamal/", said)
+
+
+def test_half_of_the_pair_is_fetched_like_the_other() -> None:
+    vault = "S=$(kamal secrets fetch -a test A)\nA=$(kamal secrets extract A $S)\n"
+    text = f"{vault}{SECRET}=$(op read op://backups/{SECRET})\n"
+    assert edited(text).text == f"{text}\n{COMMENT}\n{ID}=$(op read op://backups/{ID})\n"
+
+
+def test_half_of_a_pair_from_elsewhere_is_by_hand() -> None:
+    text = f"{SECRET}=$(cat backups.key)\n"
+    result = edited(text)
+    assert result.text == text
+    assert result.by_hand[0].lines == f"{ID}=…"
+
+
 def test_names_that_are_set_stay_as_they_are() -> None:
     text = f'{ID}="x"\n export {SECRET} = $(op read x)\n'
     assert edited(text) == Edited(text)
     assert names(text) == {*KEYS}
-    half = f"{ID}=$KEY\n"
-    assert edited(half).text == (
-        f"{half}\n{COMMENT}\nLITESTREAM_KEYS=$(ruby .kamal/read_secrets.rb {SECRET})\n"
-        f"{SECRET}=$(kamal secrets extract {SECRET} $LITESTREAM_KEYS)\n"
-    )
 
 
 def test_a_name_of_ours_that_is_taken_is_by_hand() -> None:

@@ -144,6 +144,11 @@ RUBIES: dict[str, tuple[dict[str, str], str | None, str | None]] = {
         "3.4.3",
         "config/ruby",
     ),
+    "Gemfile with mise's file": (
+        {"Gemfile": 'ruby file: "mise.toml"\n', "mise.toml": '[tools]\nruby = "3.4.2"\n'},
+        "3.4.2",
+        "mise.toml",
+    ),
     "Gemfile with a requirement": (
         {"Gemfile": 'ruby ">= 3.2"\n', "Gemfile.lock": LOCK},
         "3.4.5",

@@ -33,7 +33,7 @@ def check(app: App) -> Iterator[Finding]:
                 *one.deployment.line("accessories"),
                 f"{one.name} has no accessory `{SIDECAR}`: nothing replicates the databases"
                 + (f" as bin/restore expects it ({others} is called otherwise)" if others else ""),
-                "kamalstream init puts it there, and shows its lines before it does.",
+                "kamalstream init puts it there, or shows the lines to put.",
             )
 
 

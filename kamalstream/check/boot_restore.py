@@ -11,7 +11,7 @@ from kamalstream import facts
 from kamalstream.check.accessory import PINNED, tag_of
 from kamalstream.check.deployed import Deployed, built, words
 from kamalstream.check.finding import Finding
-from kamalstream.edit.entrypoint import commands
+from kamalstream.edit.entrypoint import commands, edit
 from kamalstream.facts import BOOT_RESTORE, RESTORE
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import build_of
@@ -137,6 +137,9 @@ def _calls(one: Deployed, image: Image, call: str) -> Iterator[Finding]:
         else:
             return
     fix = f"Before anything else there: {call}"
+    for one_by_hand in edit(file, one.app.text(file) or "", call, None).by_hand:
+        if file in one.scripts:
+            line, fix = one_by_hand.line or line, f"{one_by_hand.why}:\n{call}"
     yield Finding("entrypoint.not-restored", "error", file, line, why, fix)
 
 

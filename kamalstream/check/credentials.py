@@ -14,8 +14,9 @@ from kamalstream.inspect.adopted import App
 def check_credentials(app: App) -> list[Finding]:
     """Return what is wrong with them, where a deployment reads its secrets from there."""
     files = [file for one in deployments(app) for file in one.deployment.secrets_files]
-    # Behind RAILS_ENV=… it reads those of another environment.
-    reading = [file for file in files if app.line_of(file, r"\(ruby \.kamal/read_secrets\.rb\b")]
+    # Behind another RAILS_ENV it reads those of another environment.
+    ours = r"\((?:RAILS_ENV=\$KAMAL_DESTINATION )?ruby \.kamal/read_secrets\.rb\b"
+    reading = [file for file in files if app.line_of(file, ours)]
     if not reading:
         return []
     file, there = reading[0], presence(app.root)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.check.finding import Finding
-from kamalstream.facts import ANSWERS, DEPLOY
+from kamalstream.facts import ANSWERS, DEPLOY, NEW_ANSWERS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.values import text
 from kamalstream.inspect.unreadable import Unreadable
@@ -20,6 +20,10 @@ _PATIENT = 60
 def check(app: App) -> Iterator[Finding]:
     """Yield what keeps a file from being read, and settings that do not fit this app."""
     kamal = app.kamal
+    if app.text(NEW_ANSWERS) is not None:
+        message = "a `copier copy` that was killed left this behind: nothing of it was done"
+        fix = f"rm {NEW_ANSWERS}, then run the copy again; kamalstream init does both."
+        yield Finding("answers.left-behind", "error", NEW_ANSWERS, 0, message, fix)
     if kamal is None:
         fix = "git checkout HEAD -- config/deploy.yml, or: kamalstream init"
         message = "the file is not there: Kamal has nothing to deploy with"
@@ -29,6 +33,15 @@ def check(app: App) -> Iterator[Finding]:
         hidden = (said for part in _PARTS for said in one.unreadable_at(part))
         for place in dict.fromkeys(hidden):
             yield _unreadable(app, place)
+    if kamal.base.require_destination and not kamal.deployments:
+        yield Finding(
+            "destination.none",
+            "error",
+            *kamal.base.line("require_destination"),
+            "Kamal deploys destinations alone here, and no config/deploy.NAME.yml is there: what "
+            "they say of servers, volumes and secrets is not known, so none is backed up yet",
+            "kamalstream init where those files are: it takes each of them in.",
+        )
     for deployed in deployments(app):
         yield from _timeout(deployed)
         yield from _remote_builder(deployed)
@@ -99,5 +112,7 @@ def _answers(one: Deployed) -> Iterator[Finding]:
                 *deployment.line(*path),
                 f"says {', '.join(values)}, but {name} in {ANSWERS}, which docs/DEPLOYMENT.md is "
                 f"written from, is {answer}",
-                f"copier update --trust --data {name}={values[0]}",
+                "kamalstream init --defaults reads it again."
+                if one.app.is_own(DEPLOY)
+                else f"copier update --trust --data {name}={values[0]}",
             )

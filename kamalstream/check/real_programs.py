@@ -94,9 +94,13 @@ def _run(
 
 
 def _last_words(result: subprocess.CompletedProcess[str]) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", (result.stderr.strip() or result.stdout.strip()))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = _lines(result.stderr) or _lines(result.stdout)
     return lines[-1] if lines else f"exit code {result.returncode}"
+
+
+def _lines(text: str) -> list[str]:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return [line.strip() for line in plain.splitlines() if line.strip()]
 
 
 def _present(app: App, files: tuple[str, ...]) -> list[str]:
@@ -116,7 +120,9 @@ def _kamal(app: App, program: Path) -> Iterator[Finding]:
         result = _run([program, "config", "--version", "check", *destination], app.root)
         if result.returncode:
             version = version or _last_words(_run([program, "version"], app.root))
-            said = _last_words(result)
+            # Its own error is on standard output, that of programs in the ERB beside it.
+            own = [line for line in _lines(result.stdout) if line.startswith("ERROR (")]
+            said = own[-1] if own else _last_words(result)
             file, line, fix = _remedy(one, said)
             yield Finding("kamal.config", "error", file, line, f"{said} (Kamal {version})", fix)
 
@@ -136,6 +142,15 @@ def _remedy(one: Deployment, said: str) -> tuple[str, int, str]:
         path = (*(unknown[1] or "").split("/"), unknown[2]) if unknown[1] else (unknown[2],)
         fix = "Mend its spelling or take it out; a key that is newer needs a newer Kamal."
         return *one.line(*path), f"{fix} kamal docs has all of them."
+    places = [place for place in one.unreadable if "<%" in place.text]
+    names = re.findall(r'ENV\["(\w+)"\]', " ".join(place.why for place in places))
+    unset = [name for name in dict.fromkeys(names) if name not in os.environ]
+    if unset:
+        fix = f"Set {', '.join(unset)} where you run kamal: no default stands here."
+        return places[0].file, places[0].line, fix
+    if places:
+        fix = "Run it where the code in the file (<% … %>) gives its values: Kamal had none here."
+        return places[0].file, places[0].line, fix
     return one.file, 0, "See: kamal docs configuration"
 
 

@@ -41,7 +41,8 @@ _AMAZON = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 def check(app: App) -> Iterator[Finding]:
     """Yield secrets that no file of a deployment sets, that are written out, or not handed on."""
     for one in deployments(app):
-        yield from _files(one)
+        if one.deployment.name or not one.deployment.require_destination:
+            yield from _files(one)
         yield from _handed_on(one)
 
 

@@ -30,11 +30,12 @@ from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
 from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.check.next_steps import Step, next_steps
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.errors import INTERRUPTED, BadInput
-from kamalstream.facts import GUIDE
+from kamalstream.facts import GUIDE, NEW_ANSWERS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.refusal import refusal
@@ -71,6 +72,8 @@ def run(folder: Path, options: Options, console: Console) -> int:
         raise BadInput(problem)
     if not options.dry_run:
         refuse_unwritable(folder)
+        # What a `copier copy` that was killed has left behind.
+        (folder / NEW_ANSWERS).unlink(missing_ok=True)
     given = data_file.read(options.data_file, questions()) if options.data_file else {}
     source = template_source()
     quietly = options.defaults or not talks
@@ -92,7 +95,9 @@ def run(folder: Path, options: Options, console: Console) -> int:
         console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", soft_wrap=True)
     console.print()
     fine = _check(folder, console)
-    console.print(_next_steps(folder, GUIDE not in planned.passed_over), soft_wrap=True)
+    guided = GUIDE not in planned.passed_over
+    said = next_steps(App(folder), _keys(folder), guided)
+    console.print(escape(fold(said, console)), soft_wrap=True)
     console.print()
     _say(by_hand(planned), console)
     return 0 if fine and not planned.by_hand else 1
@@ -180,14 +185,7 @@ def _is_next(finding: Finding) -> bool:
     return finding.id in ("secrets.empty", "secrets.no-key")
 
 
-def _next_steps(folder: Path, guided: bool) -> str:
-    steps = [
-        ("git add --all && git commit", "Kamal builds from the last commit"),
-        ("kamal setup", f"{GUIDE} has the rest" if guided else "the first deploy"),
-    ]
-    if presence(folder).found != frozenset(NAMES):
-        steps.insert(0, ("kamalstream credentials", "the two keys of your bucket"))
-    else:
-        steps.insert(0, ("kamalstream drill", "proves that the backups restore"))
-    lines = [f"  {number}. {command:<30} {why}" for number, (command, why) in enumerate(steps, 1)]
-    return "\n".join(["What comes next:", *lines])
+def _keys(folder: Path) -> list[Step]:
+    if presence(folder).found == frozenset(NAMES):
+        return [("kamalstream drill", "proves that the backups restore")]
+    return [("kamalstream credentials", "the two keys of your bucket")]

@@ -24,6 +24,7 @@ from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.edit.edited import BY_HAND
 from kamalstream.errors import BadInput
+from kamalstream.facts import NEW_ANSWERS
 from kamalstream.git import ELSEWHERE
 from kamalstream.inspect.adopted import App
 from kamalstream.terminal import diff_line, page
@@ -89,6 +90,9 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
         raise BadInput(_NO_TERMINAL)
     _leave_git_hook()
     app = App(folder)
+    if not options.dry_run:
+        # What a `copier copy` that was killed has left behind.
+        (folder / NEW_ANSWERS).unlink(missing_ok=True)
     refuse_unready(folder)
     with console.status("looking for the newest release"):
         found = releases(folder)

@@ -19,6 +19,7 @@ from kamalstream.edit.kamal_pieces import (
     add_entry,
     as_written,
     bucket_keys,
+    dropped,
     kept_current,
     listed,
     set_value,
@@ -56,9 +57,9 @@ def edit_base(
     rendered, before = YamlText(ours), YamlText(last) if last is not None else None
     lacking = [volume for volume in volumes if target_of(volume) not in elsewhere]
 
-    def pieces(mine: YamlText) -> Iterator[Piece]:
-        yield from listed(mine, ("volumes",), lacking, before, target_of)
-        yield from _base(mine, rendered, before, placement, volumes)
+    def pieces(mine: YamlText, last: YamlText | None) -> Iterator[Piece]:
+        yield from listed(mine, ("volumes",), lacking, last, target_of)
+        yield from _base(mine, rendered, last, placement, volumes)
 
     return with_pieces(facts.DEPLOY, text, before, pieces)
 
@@ -86,6 +87,8 @@ def _base(
     for name in ours.value(("aliases",)) or ():
         if name not in _ALIASES_OF_RAILS:
             yield from kept_current(mine, ("aliases", name), ours, last)
+    for path in (SIDECAR, ("aliases",), ("deploy_timeout",)):
+        yield from dropped(mine, path, ours, last)
 
 
 def _sidecar(

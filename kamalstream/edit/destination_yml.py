@@ -6,10 +6,11 @@ What is missing is asked of Kamal's own view, the destination laid over config/d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kamalstream.edit.edited import Edited
+from kamalstream import facts
+from kamalstream.edit.edited import Edited, UnsureError
 from kamalstream.edit.kamal_pieces import (
     SIDECAR,
     Piece,
@@ -37,7 +38,8 @@ class Destination:
     `config` names its Litestream configuration where it has one of its own, `volumes` hold its
     databases, `hosts` are its servers, `shares` tells whether the accessory of another deployment
     has the same name on the same server, `flat` whether Kamal took all that stands under `env:` for
-    variables before config/deploy.yml got its list of secrets.
+    variables before config/deploy.yml got its list of secrets, `waits` whether the accessory
+    has yet to be put into that by hand: a part of it here alone would be refused by Kamal.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Destination:
     service: str
     shares: bool
     flat: bool
+    waits: bool = False
 
 
 def edit_destination(
@@ -68,8 +71,18 @@ def edit_destination(
         needs.file,
         text,
         None,
-        lambda mine: _destination(mine, base, rendered, before, placement, needs),
+        lambda mine, _: (
+            _waiting(piece) if needs.waits and piece.path[: len(SIDECAR)] == SIDECAR else piece
+            for piece in _destination(mine, base, rendered, before, placement, needs)
+        ),
     )
+
+
+def _waiting(piece: Piece) -> Piece:
+    def put(_: YamlText) -> YamlText:
+        raise UnsureError("the accessory has to be in config/deploy.yml first")
+
+    return replace(piece, put=put)
 
 
 def _destination(
@@ -85,11 +98,11 @@ def _destination(
         yield from sorted_out(mine, ("env",))
     if mine.has(("env", "secret")):
         # A list takes the place of the base's.
-        yield from bucket_keys(mine, ("env",), last)
+        yield from _keys(mine, ("env",), last)
     sidecar = whole.get("accessories") or {}
     sidecar = sidecar.get(SIDECAR[-1]) or {} if isinstance(sidecar, dict) else {}
     if mine.has((*SIDECAR, "env", "secret")):
-        yield from bucket_keys(mine, (*SIDECAR, "env"), last)
+        yield from _keys(mine, (*SIDECAR, "env"), last)
     image = (*SIDECAR, "image")
     stands = mine.value(image)
     if stands not in (None, ours.value(image)) and (not last or stands == last.value(image)):
@@ -116,6 +129,15 @@ def _destination(
         comment = "# Another deployment has an accessory of the same name on this server."
         yield add_entry((*SIDECAR, "service"), [comment, f"service: {name}"])
     yield from _place(sidecar, placement, needs)
+
+
+def _keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:
+    """Ask for the keys in a list of the destination's own.
+
+    One that has none of them came later: it would hide those of the base.
+    """
+    names = {str(name).split(":")[0] for name in as_list(mine.value((*env, "secret")))}
+    yield from bucket_keys(mine, env, last if names & {*facts.BUCKET_KEYS} else None)
 
 
 def _place(

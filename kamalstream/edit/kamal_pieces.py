@@ -10,6 +10,8 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.yaml_text import Path, YamlText
+from kamalstream.inspect.erb_yaml import alternatives
+from kamalstream.inspect.kamal.containers import PLACEMENTS
 from kamalstream.inspect.kamal.values import as_list
 
 SIDECAR: Path = ("accessories", "litestream")
@@ -55,40 +57,54 @@ class Placement:
         return (f'{self.key}: "{self.value}"',)
 
 
-def with_pieces(
-    file: str,
-    text: str,
-    last: YamlText | None,
-    pieces: Callable[[YamlText], Iterator[Piece]],
-) -> Edited:
-    """Put all pieces in, or none: then they are named, those that are new since `last`."""
+#: Which pieces a text wants, given what was rendered the last time (None: nothing was).
+Pieces = Callable[[YamlText, YamlText | None], Iterator[Piece]]
+
+
+def with_pieces(file: str, text: str, last: YamlText | None, pieces: Pieces) -> Edited:
+    """Put all pieces in, or none: then those that are missing are named.
+
+    Where they cannot be put in, they never were, so their owner has not taken them out either.
+    """
     try:
         mine = YamlText(text)
     except UnsureError as unsure:
-        known = last or _recognized(text)
-        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(known)))))
-    wanted: list[Piece] = []
+        known = recognized(text)
+        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(known, None)))))
     try:
-        edited = mine
-        # Each is asked for on what the ones before it have made.
-        while piece := next(pieces(edited), None):
-            if any(piece.written == one.written for one in wanted):
-                raise UnsureError(f"{'.'.join(piece.path)} is not read as it is written")
-            wanted.append(piece)
-            edited = piece.put(edited)
+        _put(mine, lambda now: pieces(now, None))
+        return Edited(_put(mine, lambda now: pieces(now, last)).text)
     except UnsureError as unsure:
-        return Edited(text, tuple(_by_hand(file, unsure, list(pieces(mine)))))
-    return Edited(edited.text)
+        missing = [*pieces(mine, None), *(pieces(mine, last) if last else ())]
+        by_name = {piece.written: piece for piece in missing}
+        return Edited(text, tuple(_by_hand(file, unsure, list(by_name.values()))))
 
 
-def _recognized(text: str) -> YamlText:
-    """Return what of a text that is not understood can be told by its lines: the volumes."""
+def _put(mine: YamlText, pieces: Callable[[YamlText], Iterator[Piece]]) -> YamlText:
+    wanted: list[Piece] = []
+    # Each is asked for on what the ones before it have made.
+    while piece := next(pieces(mine), None):
+        if any(piece.written == one.written for one in wanted):
+            raise UnsureError(f"{'.'.join(piece.path)} is not read as it is written")
+        wanted.append(piece)
+        mine = piece.put(mine)
+    return mine
+
+
+def recognized(text: str) -> YamlText:
+    """Return what a text that cannot be edited says: with what its blocks of code may put there.
+
+    Else what can be told by its lines: the volumes.
+    """
     listed = re.search(r"^volumes:[ \t]*\n((?:[ \t]+\S.*\n|[ \t]*\n)+)", text + "\n", re.MULTILINE)
     items = re.findall(r"^[ \t]+- .*$", listed[1], re.MULTILINE) if listed else []
-    try:
-        return YamlText("\n".join(["service: x", *(["volumes:", *items] if items else []), ""]))
-    except UnsureError:
-        return YamlText("service: x\n")
+    by_lines = "\n".join(["service: x", *(["volumes:", *items] if items else []), ""])
+    for one in (*alternatives(text)[1:2], by_lines):
+        try:
+            return YamlText(one)
+        except UnsureError:
+            continue
+    return YamlText("service: x\n")
 
 
 def _by_hand(file: str, unsure: UnsureError, pieces: list[Piece]) -> Iterator[ByHand]:
@@ -150,6 +166,19 @@ def listed(
     missing = [one for one in ours if place(one) not in have and place(one) not in had]
     if missing:
         yield add_items(path, missing)
+
+
+def dropped(mine: YamlText, path: Path, ours: YamlText, last: YamlText | None) -> Iterator[Piece]:
+    """Ask to take out what the last release had below `path`, this one has not, and is as it was.
+
+    Where the accessory runs is not looked at: it is not as it is rendered.
+    """
+    before = last.value(path) if last else None
+    if isinstance(before, dict):
+        for key in before:
+            yield from dropped(mine, (*path, key), ours, last) if key not in PLACEMENTS else ()
+    elif before is not None and not ours.has(path) and mine.value(path) == before:
+        yield Piece(path, (f"# {path[-1]}: is no more",), lambda text: text.remove(path))
 
 
 def was_there(last: YamlText | None, path: Path) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from kamalstream import facts
 from kamalstream.edit.adoption import Adoption, FileEdit
 from kamalstream.edit.deploy_yml import edit_base
 from kamalstream.edit.destination_yml import Destination, edit_destination
-from kamalstream.edit.edited import UnsureError
-from kamalstream.edit.kamal_pieces import ENV_PARTS, SIDECAR, Placement
+from kamalstream.edit.edited import ByHand, UnsureError
+from kamalstream.edit.kamal_pieces import ENV_PARTS, SIDECAR, Placement, recognized
 from kamalstream.edit.placeholders import filled_in
 from kamalstream.edit.yaml_text import YamlText
 from kamalstream.inspect.kamal.containers import PLACEMENTS
 from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.files import merged
 from kamalstream.inspect.kamal.values import mapping
 
 # Where a text cannot be parsed: a key below the accessory.
@@ -27,7 +30,7 @@ _PLACED = re.compile(
 def deployments(adoption: Adoption) -> Iterator[FileEdit]:
     """Edit config/deploy.yml and its destinations."""
     kamal, ours = adoption.kamal, adoption.ours(facts.DEPLOY)
-    base = ours
+    base, by_hand = ours, tuple[ByHand, ...]()
     named = [one for one in (kamal.deployments if kamal else ()) if one.name]
     # A new one gives way to those that are there.
     named = sorted(filter(adoption.is_taken_in, named), key=adoption.is_new)
@@ -47,18 +50,34 @@ def deployments(adoption: Adoption) -> Iterator[FileEdit]:
             _mounted_elsewhere(kamal.main) if kamal and kamal.main else (),
         )
         yield FileEdit(facts.DEPLOY, text, edited)
-        base = edited.text
+        base, by_hand = edited.text, edited.by_hand
+    whole = _with(base, by_hand)
+    waits = any(SIDECAR[0] in YamlText(one.lines).data for one in by_hand)
+    for one in named:
+        needs = replace(_needs(adoption, one, named), waits=waits)
+        edited = edit_destination(texts[one.file], whole, ours, None, by_role, needs)
+        if not _starts_anew(adoption, one, texts[one.file]) and not edited.by_hand:
+            last, needs = adoption.was(facts.DEPLOY), _new_needs(adoption, one)
+            edited = edit_destination(texts[one.file], whole, ours, last, None, needs)
+        yield FileEdit(one.file, texts[one.file], edited)
+
+
+def _starts_anew(adoption: Adoption, one: Deployment, text: str) -> bool:
+    """Return whether a destination has nothing of ours: it is new, or waited for the base."""
+    main = adoption.kamal and adoption.kamal.main
+    return adoption.is_new(one) or (one is not main and "litestream" not in text.lower())
+
+
+def _with(base: str, by_hand: Sequence[ByHand]) -> dict[str, Any]:
+    """Return what config/deploy.yml says once its owner has put in what is `by_hand`."""
     try:
         whole = YamlText(base).data
     except UnsureError:
-        whole = {}
-    for one in named:
-        needs = _needs(adoption, one, named)
-        new = adoption.is_new(one)
-        last = None if new else adoption.was(facts.DEPLOY)
-        place = by_role if new else None
-        edited = edit_destination(texts[one.file], whole, ours, last, place, needs)
-        yield FileEdit(one.file, texts[one.file], edited)
+        whole = recognized(base).data
+    for one in by_hand:
+        put = YamlText(one.lines).data
+        whole = merged(whole, put) if SIDECAR[0] in put else whole
+    return whole
 
 
 def _placed_by(text: str) -> str | None:
@@ -83,12 +102,7 @@ def _mounted_elsewhere(one: Deployment) -> set[str]:
 def _needs(adoption: Adoption, one: Deployment, named: list[Deployment]) -> Destination:
     name = one.name or ""
     further = (adoption.answers.get("destinations") or {}).get(name)
-    volumes = tuple(further.get("volumes") or adoption.volumes) if further else adoption.volumes
-    if not adoption.is_new(one):
-        before = (adoption.last_answers.get("destinations") or {}).get(name) or {}
-        had = before.get("volumes") or adoption.last_volumes
-        new = tuple(volume for volume in volumes if volume not in had)
-        return Destination(name, one.file, None, new, (), one.service or "", False, False)
+    volumes = _volumes(adoption.answers, name, adoption.volumes)
     others = [other for other in named[: named.index(one)] if other.service == one.service]
     return Destination(
         name,
@@ -100,6 +114,22 @@ def _needs(adoption: Adoption, one: Deployment, named: list[Deployment]) -> Dest
         any(set(one.hosts) & set(other.hosts) for other in [*others, *_base_alone(adoption, one)]),
         not ENV_PARTS & mapping(one.get("env")).keys(),
     )
+
+
+def _new_needs(adoption: Adoption, one: Deployment) -> Destination:
+    """Return what a destination needs that was not needed the last time."""
+    name = one.name or ""
+    had = _volumes(adoption.last_answers, name, adoption.last_volumes)
+    volumes = _volumes(adoption.answers, name, adoption.volumes)
+    new = tuple(volume for volume in volumes if volume not in had)
+    return Destination(name, one.file, None, new, (), one.service or "", False, False)
+
+
+def _volumes(
+    answers: Mapping[str, Any], destination: str, of_main: tuple[str, ...]
+) -> tuple[str, ...]:
+    further = (answers.get("destinations") or {}).get(destination) or {}
+    return tuple(further.get("volumes") or of_main)
 
 
 def _base_alone(adoption: Adoption, one: Deployment) -> list[Deployment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kamalstream.edit.edited import Edited
 from kamalstream.edit.own_deployments import deployments
 from kamalstream.inspect.app import build_of, image_of, opened_databases
 from kamalstream.inspect.image.built import read_image
-from kamalstream.inspect.kamal.deployment import Deployment
+from kamalstream.inspect.kamal.deployment import Deployment, Kamal
 
 _CALL = re.compile(r"^/\S+/bin/boot-restore .*$", re.MULTILINE)
 
@@ -42,33 +42,47 @@ def _image(adoption: Adoption) -> Iterator[FileEdit]:
     image = read_image(adoption.ours(facts.DOCKERFILE) if own is None else own, build)
     program = _boot_restore(adoption.answers)
     if own is not None:
-        last = adoption.was(facts.DOCKERFILE)
-        edited = dockerfile.edit(
-            own,
-            _line(_COPY, adoption.ours(facts.DOCKERFILE)) or "",
-            _line(_COPY, last) if last is not None else None,
-            _targets(adoption.volumes),
-            adoption.in_context,
-            program,
-            last_targets=_targets(adoption.last_volumes),
-            last_boot_restore=None if last is None else _boot_restore(adoption.last_answers),
-            file=file,
-            build=build,
-        )
-        yield FileEdit(file, own, edited)
+        dockerfile_text = own
+
+        def of_image(last: str | None) -> Edited:
+            return dockerfile.edit(
+                dockerfile_text,
+                _line(_COPY, adoption.ours(facts.DOCKERFILE)) or "",
+                _line(_COPY, last) if last is not None else None,
+                _targets(adoption.volumes),
+                adoption.in_context,
+                program,
+                last_targets=_targets(adoption.last_volumes) if last is not None else (),
+                last_boot_restore=None if last is None else _boot_restore(adoption.last_answers),
+                file=file,
+                build=build,
+            )
+
+        yield FileEdit(file, own, _edited(of_image, adoption.was(facts.DOCKERFILE)))
     script = entrypoint.entrypoint_script(image, lambda path: (adoption.app / path).is_file())
     text = adoption.text(script) if script else None
     if script and text is not None and (script != facts.ENTRYPOINT or adoption.is_own(script)):
-        last = adoption.was(facts.ENTRYPOINT)
-        call = _line(_CALL, adoption.ours(facts.ENTRYPOINT)) or ""
-        edited = entrypoint.edit(script, text, call, _line(_CALL, last) if last else None)
-        yield FileEdit(script, text, edited)
+        started, call = text, _line(_CALL, adoption.ours(facts.ENTRYPOINT)) or ""
+
+        def of_script(last: str | None) -> Edited:
+            return entrypoint.edit(script, started, call, _line(_CALL, last) if last else None)
+
+        yield FileEdit(script, text, _edited(of_script, adoption.was(facts.ENTRYPOINT)))
     if adoption.is_own(facts.DOCKERIGNORE):
         ignored = adoption.text(facts.DOCKERIGNORE) or ""
         needed = (facts.BOOT_RESTORE, facts.RESTORE, *litestream_files(adoption.answers))
         ours = adoption.ours(facts.DOCKERIGNORE)
         edited = dockerignore.edit(ignored, facts.NEVER_IN_THE_IMAGE, needed, ours)
         yield FileEdit(facts.DOCKERIGNORE, ignored, edited)
+
+
+def _edited(edit: Callable[[str | None], Edited], last: str | None) -> Edited:
+    """Return what comes of `edit`, which takes what was rendered the last time.
+
+    Where our lines cannot be put in, they never were, so their owner has not taken them out.
+    """
+    at_first = edit(None)
+    return at_first if at_first.by_hand or last is None else edit(last)
 
 
 def _boot_restore(answers: Mapping[str, Any]) -> str:
@@ -86,11 +100,7 @@ def litestream_files(answers: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _secrets(adoption: Adoption) -> Iterator[FileEdit]:
     """Give the bucket's keys to every deployment, in the file that Kamal reads for it."""
-    deployments = adoption.kamal.deployments if adoption.kamal else ()
-    base = adoption.kamal.base if adoption.kamal else None
-    if base and base not in deployments and adoption.text(base.secrets_files[-1]) is not None:
-        # Whoever keeps secrets for it deploys config/deploy.yml by itself too.
-        deployments = (*deployments, base)
+    deployments = _with_secrets(adoption, adoption.kamal) if adoption.kamal else ()
     before: dict[str, str | None] = {}
     after: dict[str, Edited] = {}
     for one in filter(adoption.is_taken_in, deployments):
@@ -100,9 +110,22 @@ def _secrets(adoption: Adoption) -> Iterator[FileEdit]:
         if not missing:
             continue
         there = [file for file in one.secrets_files if before[file] is not None]
-        file = there[0] if there else one.secrets_files[-1]
+        half = [f for f in there if secrets_file.names(before[f] or "") & {*facts.BUCKET_KEYS}]
+        file = (half or there or [one.secrets_files[-1]])[0]
         text = after[file].text if file in after else before[file]
-        after[file] = secrets_file.edit(file, text, missing, _credentials_of(adoption.app, one))
+        reading = [other for other in deployments if file in other.secrets_files]
+        environment = _environment(adoption.app, reading)
+        edited = secrets_file.edit(file, text, missing, environment)
+        if not edited.by_hand and not adoption.is_new(one):
+            # One that was there the last time and is no more, its owner took out. Where there is
+            # none of them though Kamal wants them, it is another file than the last time.
+            had = secrets_file.names(adoption.was(facts.SECRETS) or "")
+            if {*missing} >= {*facts.BUCKET_KEYS}:
+                had -= {*one.secrets_wanted}
+            missing = tuple(name for name in missing if name not in had)
+            edited = secrets_file.edit(file, text, missing, environment)
+        if missing:
+            after[file] = edited
     for file, edited in after.items():
         yield FileEdit(file, before[file], edited)
 
@@ -125,6 +148,19 @@ def _databases(adoption: Adoption) -> Iterator[FileEdit]:
         yield FileEdit(facts.DATABASE_YML, before, edited)
 
 
+def _with_secrets(adoption: Adoption, kamal: Kamal) -> tuple[Deployment, ...]:
+    """Return the deployments, and those that are known by their secrets alone."""
+    base, found = kamal.base, kamal.deployments
+    if base.require_destination:
+        # Its destinations may be on their owner's disk alone.
+        names = [] if found else sorted((adoption.app / ".kamal").glob("secrets.*"))
+        return (*found, *(Deployment(one.name.partition(".")[2], base.files) for one in names))
+    if base not in found and adoption.text(base.secrets_files[-1]) is not None:
+        # Whoever keeps secrets for it deploys config/deploy.yml by itself too.
+        return (*found, base)
+    return found
+
+
 def _texts(edited: Mapping[str, Edited]) -> dict[str, str]:
     return {file: one.text for file, one in edited.items()}
 
@@ -132,14 +168,17 @@ def _texts(edited: Mapping[str, Edited]) -> dict[str, str]:
 def _missing_keys(
     adoption: Adoption, one: Deployment, texts: Mapping[str, str | None]
 ) -> tuple[str, ...]:
-    """Return the keys that no file of the deployment's gives, but for those it once had."""
+    """Return the keys that no file of the deployment's gives."""
     if facts.SECRETS in one.secrets_files and not adoption.is_own(facts.SECRETS):
         return ()
     given = set().union(*(secrets_file.names(texts[file] or "") for file in one.secrets_files))
-    if not adoption.is_new(one):
-        # Where they were the last time and are no more, their owner took them out.
-        given |= secrets_file.names(adoption.was(facts.SECRETS) or "")
     return tuple(name for name in facts.BUCKET_KEYS if name not in given)
+
+
+def _environment(app: Path, reading: Sequence[Deployment]) -> str | None:
+    """Return whose credentials the deployments `reading` one file have, None for production's."""
+    found = {_credentials_of(app, one) for one in reading}
+    return found.pop() if len(found) == 1 else "$KAMAL_DESTINATION"
 
 
 def _credentials_of(app: Path, one: Deployment) -> str | None:

@@ -17,7 +17,7 @@ def filled_in(text: str, answers: Mapping[str, Any]) -> str:
     Where that is not sure to change those values alone, `text` comes back as it is.
     """
     new = {
-        placeholder: str(answers[name])
+        placeholder: name
         for name, placeholders in facts.PLACEHOLDERS.items()
         for placeholder in placeholders
         if answers.get(name)
@@ -27,20 +27,27 @@ def filled_in(text: str, answers: Mapping[str, Any]) -> str:
     )
     if found is None or not found.search(text):
         return text
-    lines = [
-        line if line.lstrip().startswith("#") else found.sub(lambda one: new[one[0]], line)
-        for line in text.splitlines(keepends=True)
-    ]
 
-    def expected(value: Any) -> Any:
+    def filled(value: str, section: str) -> str:
+        # Of a server too people write a name.
+        server = "server_ip" if section == "servers" else None
+        return found.sub(lambda one: str(answers[server or new[one[0]]]), value)
+
+    lines, section = [], ""
+    for line in text.splitlines(keepends=True):
+        top = re.match(r"([a-z_]+):", line)
+        section = top[1] if top else section
+        lines.append(line if line.lstrip().startswith("#") else filled(line, section))
+
+    def expected(value: Any, section: str) -> Any:
         if isinstance(value, dict):
-            return {expected(key): expected(one) for key, one in value.items()}
+            return {expected(k, section): expected(x, section or k) for k, x in value.items()}
         if isinstance(value, list):
-            return [expected(one) for one in value]
-        return found.sub(lambda one: new[one[0]], value) if isinstance(value, str) else value
+            return [expected(one, section) for one in value]
+        return filled(value, section) if isinstance(value, str) else value
 
     try:
-        filled = YamlText("".join(lines))
-        return filled.text if filled.data == expected(YamlText(text).data) else text
+        whole = YamlText("".join(lines))
+        return whole.text if whole.data == expected(YamlText(text).data, "") else text
     except UnsureError:
         return text

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
-from kamalstream.facts import READ_SECRETS
+from kamalstream.facts import BUCKET_KEYS, READ_SECRETS
 from kamalstream.inspect.kamal.secrets_file import Assignment, assignments, normal
 
 HEADING = "# Secrets that Kamal hands to the containers. None of them stands in this file itself."
 COMMENT = "# Keys of the bucket that holds the backups."
 KEYS = "LITESTREAM_KEYS"
 _KAMAL = r"(?:bundle\s+exec\s+|(?:\./)?bin/)?kamal\s+secrets"
-_OUR_SCRIPT = rf"(?:RAILS_ENV=[\w-]+\s+)?ruby\s+{re.escape(READ_SECRETS)}"
+_DESTINATION = r"\$\{?KAMAL_DESTINATION\}?"
+_OUR_SCRIPT = rf"(?:RAILS_ENV=(?:[\w-]+|{_DESTINATION})\s+)?ruby\s+{re.escape(READ_SECRETS)}"
 # Our script is asked for several names in one go, as a vault is.
 _FETCH = re.compile(rf'"?\$\(\s*(?:{_KAMAL}\s+fetch|{_OUR_SCRIPT})\b(?P<rest>.*)\)"?', re.DOTALL)
 _EXTRACT = re.compile(
@@ -33,7 +34,10 @@ _WITH_VALUE = {
 }
 _WITHOUT_VALUE = {"-v", "--verbose", "-q", "--quiet", "-p", "--primary", "-H", "--skip-hooks"}
 _NAME = re.compile(r"(?P<quote>[\"']?)(?P<path>(?:[^\"'$`\\]*/)?)(?P<last>[\w.-]+)(?P=quote)")
-_OWN_KEY = re.compile(r"config/credentials/([\w-]+)\.key\b")
+_OWN_KEY = re.compile(
+    rf"config/credentials/([\w-]+|{_DESTINATION})\.key\b"
+    rf"|credentials:\w+\b.* (?:-e|--environment)[ =]({_DESTINATION})(?=[\s)])"
+)
 # These fetch a whole item by its name: what is in it is named by extract alone.
 _WHOLE_ITEMS = {"aws_secrets_manager", "aws-secrets-manager"}
 # A master key is the app's own; a fetch of that is where its other secrets are.
@@ -65,8 +69,9 @@ def edit(file: str, text: str | None, wanted: Sequence[str], environment: str | 
     if not missing:
         return Edited(text or "")
     before = f"{HEADING}\n" if text is None else text
-    fetch = _fetch(before)
-    advice = _from_script(missing, before, environment)
+    advice = _like_the_other(missing, before)
+    fetch = None if advice else _fetch(before)
+    advice = advice or _from_script(missing, before, environment)
     if fetch:
         variable = fetch.assignment.name
         advice = [f"{one}=$(kamal secrets extract {one} ${variable})" for one in missing]
@@ -79,8 +84,22 @@ def edit(file: str, text: str | None, wanted: Sequence[str], environment: str | 
     return Edited(after)
 
 
+def _like_the_other(missing: Sequence[str], text: str) -> list[str]:
+    """Return lines that get the missing key of the pair where its other is fetched from.
+
+    A half that comes from elsewhere would belong to another pair.
+    """
+    given = [one for one in assignments(text) if one.name in {*BUCKET_KEYS} - {*missing}]
+    return [
+        f"{name}={one.value.replace(one.name, name) if one.name in one.value else '…'}"
+        for one in given[-1:]
+        for name in missing
+        if not _EXTRACT.fullmatch(one.value)
+    ]
+
+
 def _from_script(missing: Sequence[str], text: str, environment: str | None) -> list[str]:
-    own = [match[1] for one in assignments(text) for match in _OWN_KEY.finditer(one.value)]
+    own = [m[1] or m[2] for one in assignments(text) for m in _OWN_KEY.finditer(one.value)]
     environment = own[-1] if own else environment
     apart = f"RAILS_ENV={environment} " if environment not in (None, "production") else ""
     return [
@@ -90,8 +109,10 @@ def _from_script(missing: Sequence[str], text: str, environment: str | None) -> 
 
 
 def _appended(text: str, new: Sequence[str]) -> str:
-    if KEYS in names(text):
+    if KEYS in names(text) & names("\n".join(new)):
         raise UnsureError(f"{KEYS} is set in another way here")
+    if any(one.endswith("=…") for one in new):
+        raise UnsureError("the other key of the pair is fetched in a way of its own here")
     end = len(lines.split(text))
     block = lines.paragraph(text, end, [COMMENT, *new])
     after = lines.insert(text, end, block)

@@ -18,10 +18,12 @@ from kamalstream.ask.adoption import known_answers, uncertain_databases, what_wa
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.questions import Asking
 from kamalstream.ask.validators import defaults
+from kamalstream.check.next_steps import next_steps
 from kamalstream.edit.adoption import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
 from kamalstream.hooks import report
+from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply
@@ -30,17 +32,7 @@ from kamalstream.render.show import by_hand, left_alone, overview
 from kamalstream.render.source import Source
 from kamalstream.render.with_copier import render
 
-_NEXT = """
-What comes next:
-  1. bin/rails credentials:edit    add your bucket's keys:
-
-       litestream:
-         access_key_id: ...
-         secret_access_key: ...
-
-  2. git add --all && git commit   (Kamal builds from the last commit)
-  3. kamal setup"""
-_GUIDE = f"\n{GUIDE} has the rest: first deploy, every day, restore."
+_KEYS = ("bin/rails credentials:edit", "add access_key_id and secret_access_key below litestream:")
 
 
 def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
@@ -126,9 +118,7 @@ def _say(planned: Plan, kept: Path | None, app: Path) -> None:
     for line in ("", *left_alone(planned)):
         print(f"  {line}".rstrip())
     fine = report(app)
-    print(_NEXT)
-    if not planned.passed_over:
-        print(_GUIDE)
+    print(f"\n{next_steps(App(app), [_KEYS], GUIDE not in planned.passed_over)}")
     if not fine:
         print("\nMend the errors above before you deploy.")
     left = "\n".join(by_hand(planned)).rstrip()

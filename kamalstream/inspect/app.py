@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamalstream.facts import DOCKERFILE, RAILS_ROOT
@@ -158,8 +158,22 @@ def root_of(image: Image | None) -> str:
 
 def opened_databases(app: Path, one: Deployment | None, image: Image | None) -> Databases:
     """Return the databases that the app in the folder `app` opens where `one` deploys it."""
+    if one and one.rails_env is None:
+        # Which section of database.yml is read hangs on it.
+        return Databases(unreadable=(_rails_env(one),))
     env = {**(image.env if image else {}), **(one.environment if one else {})}
     return production_databases(app, env, root_of(image))
+
+
+def _rails_env(one: Deployment) -> Unreadable:
+    """Return where it is that the Rails environment of `one` is not known."""
+    secret = one.secrets_wanted.get("RAILS_ENV")
+    if secret:
+        why = f"the RAILS_ENV of {one.label} is a secret: it is none, so write it under env: clear:"
+        return Unreadable(secret[0].file, secret[0].line, "", why)
+    why = f"code decides the RAILS_ENV of {one.label}"
+    hidden = one.unreadable_at("env")
+    return replace(hidden[0], why=why) if hidden else Unreadable(*one.line("env"), "", why)
 
 
 def _present(names: tuple[str, ...], gems: dict[str, str]) -> tuple[str, ...]:

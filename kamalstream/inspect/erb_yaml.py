@@ -27,6 +27,11 @@ from kamalstream.inspect.unreadable import Unreadable, UnreadableError, source_l
 # (Kamal::Configuration.load_config_file).
 _TAG = re.compile(r"<%%|<%(?P<kind>[=#]?)(?P<code>.*?)(?<!%)%>", re.DOTALL)
 _MARK = "ERB_NOT_READ"
+_OPENS = re.compile(
+    r"\s*(?:if|unless|case|while|until|for|begin)\b|.*(?:\bdo|\{)\s*(?:\|[^|]*\|)?\s*\Z", re.DOTALL
+)
+_BRANCHES = re.compile(r"\s*(?:else|elsif|when|in|rescue|ensure)\b")
+_CLOSES = re.compile(r"\s*(?:end\b|\})")
 
 
 class _Loader(yaml.SafeLoader):
@@ -227,6 +232,57 @@ class Document:
 
     def _place(self, line: int, why: str) -> Unreadable:
         return Unreadable(self.file, line, source_line(self._source, line), why)
+
+
+def alternatives(source: str) -> list[str]:
+    """Return `source` without what blocks of code (`<% if … %>` to `<% end %>`) decide, and with.
+
+    The first text has none of it; in the others each block has one of its branches, so that every
+    branch is in one of them. Places stay on their lines. [] where the blocks are not understood, or
+    there are none.
+    """
+    # Innermost last: the options of each open block, and the text of the branch so far.
+    open_blocks: list[list[list[str]]] = []
+    texts, at = [""], 0
+    for tag in _TAG.finditer(source):
+        plain, at = source[at : tag.start()], tag.end()
+        texts = [text + plain for text in texts]
+        code = (tag["code"] or "").strip("-") if tag["kind"] == "" else ""
+        blank = "\n" * tag[0].count("\n")
+        if tag["kind"] != "" or not (
+            _OPENS.match(code) or _BRANCHES.match(code) or _CLOSES.match(code)
+        ):
+            texts = [text + tag[0] for text in texts]
+        elif _CLOSES.match(code) or _BRANCHES.match(code):
+            if not open_blocks:
+                return []
+            before, *branches = open_blocks.pop()
+            branches.append([text + blank for text in texts])
+            if _CLOSES.match(code):
+                texts = _with_block(before, branches)
+            else:
+                open_blocks.append([before, *branches])
+                texts = [""]
+        else:
+            open_blocks.append([[text + blank for text in texts]])
+            texts = [""]
+    if open_blocks or len(texts) == 1:
+        return []
+    return [text + source[at:] for text in texts]
+
+
+def _with_block(before: list[str], branches: list[list[str]]) -> list[str]:
+    """Return the texts `before` a block, each with one of what its `branches` may say, or none."""
+    height = sum(branch[0].count("\n") for branch in branches)
+    options = ["\n" * height]
+    for index, branch in enumerate(branches):
+        above = sum(other[0].count("\n") for other in branches[:index])
+        below = height - above - branch[0].count("\n")
+        options += ["\n" * above + text + "\n" * below for text in branch]
+    longest = max(len(before), len(options))
+    return [
+        before[min(n, len(before) - 1)] + options[min(n, len(options) - 1)] for n in range(longest)
+    ]
 
 
 def read(app: Path, file: str, env: Environment, trim: bool = False) -> Document:

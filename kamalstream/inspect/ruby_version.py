@@ -11,7 +11,7 @@ from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.gemfile_lock import FILE as LOCK
 from kamalstream.inspect.gemfile_lock import GemfileLock
 from kamalstream.inspect.unreadable import Unreadable
-from kamalstream.inspect.version_files import Stated, managers, own_file
+from kamalstream.inspect.version_files import MISE, Stated, managers, own_file
 
 _VERSION = re.compile(r"(?:ruby[- ])?(\d+(?:\.\d+){0,2}(?:-?(?:preview|rc)\d+)?)(?:p\d+)?(?:@\S+)?")
 _OTHER = re.compile(r"jruby|truffleruby|mruby|rbx|rubinius")
@@ -71,9 +71,9 @@ def _gemfile(app: Path) -> Iterator[Stated]:
             yield Stated(
                 engine[1] if engine and engine[1] != "ruby" else exact[1], "Gemfile", number
             )
-        # Bundler::RubyDsl#normalize_ruby_file; .ruby-version and .tool-versions were asked already.
+        # Bundler::RubyDsl#normalize_ruby_file; files of version managers were asked already.
         file = re.match(r"\s*ruby[\s(]+file:\s*[\"']([^\"']+)[\"']", line)
-        if file and file[1] not in (".ruby-version", ".tool-versions"):
+        if file and file[1] not in (".ruby-version", ".tool-versions", *MISE):
             yield from own_file(app, file[1])
 
 

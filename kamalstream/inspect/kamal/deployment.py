@@ -19,7 +19,7 @@ from kamalstream.inspect.kamal.files import KamalFile
 from kamalstream.inspect.kamal.mounts import Mount, mount_of, volume
 from kamalstream.inspect.kamal.parts import Builder, Env, Proxy, Registry, Ssh
 from kamalstream.inspect.kamal.secrets import Wanted
-from kamalstream.inspect.kamal.values import mapping, text
+from kamalstream.inspect.kamal.values import Unknown, mapping, text
 from kamalstream.inspect.unreadable import Assumed, Unreadable
 
 #: The destination that is the main deployment where there is one.
@@ -215,8 +215,19 @@ class Deployment:
         if self.name:
             known["KAMAL_DESTINATION"] = self.name
         known.update({name: one for name, one in self.env_clear.items() if one is None or one})
-        some = (*(role.env for role in self.roles.values()), *self.env_tags.values())
-        unknown = [*self.env_secret, *(name for env in some for name in env.names)]
+        of_roles = [role.env for role in self.roles.values()]
+        for name in {name for env in of_roles for name in env.names}:
+            said = {env.clear.get(name, known.get(name, "")) for env in of_roles}
+            value = said.pop() if len(said) == 1 else None
+            if value == "":
+                known.pop(name, None)
+            else:
+                known[name] = value
+        secret = (*of_roles, self.env, *self.env_tags.values())
+        unknown = [name for env in secret for name in env.secret]
+        unknown += [name for env in self.env_tags.values() for name in env.names]
+        if any(isinstance(self.get(*path), Unknown) for path in (("env",), ("env", "clear"))):
+            unknown.append("RAILS_ENV")
         return {**known, **dict.fromkeys(unknown)}
 
     @property

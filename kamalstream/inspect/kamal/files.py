@@ -6,7 +6,7 @@ Source of facts: Kamal::Configuration.create_from (lib/kamal/configuration.rb, 2
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from kamalstream.inspect import erb_yaml
-from kamalstream.inspect.erb_yaml import Document
+from kamalstream.inspect.erb_yaml import Document, alternatives
 from kamalstream.inspect.kamal.values import Unknown
-from kamalstream.inspect.ruby_expression import UnknownValueError
-from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError
+from kamalstream.inspect.ruby_expression import Environment, UnknownValueError
+from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError, source_line
 
 # Kamal sets it, or takes it away, before it renders the ERB of either file.
 _DESTINATION = "KAMAL_DESTINATION"
@@ -26,6 +26,7 @@ _NO_DESTINATION = frozenset(
     {"example", "examples", "sample", "template", "tmpl", "dist", "tt", "erb"}
     | {"bak", "backup", "orig", "old"}
 )
+_ABSENT = object()
 # Parts of the configuration that decide nothing about the app, its data and its secrets.
 _NO_CONCERN = frozenset(
     ("aliases", "boot", "hooks_output", "labels", "logging", "output", "sshkit")
@@ -106,17 +107,48 @@ def read(app: Path, file: str, destination: str | None) -> KamalFile:
     """Read `file` as Kamal reads it for `destination`; never raises for what it says."""
     env = {_DESTINATION: destination} if destination else {}
     try:
-        values = _Values(erb_yaml.read(app, file, env, trim=True))
-        return KamalFile(
-            file, values.top(), (), tuple(dict.fromkeys(values.assumed)), values.document
-        )
+        return _of(erb_yaml.read(app, file, env, trim=True))
     except UnreadableError as error:
-        return KamalFile(file, None, error.unreadable)
+        return _in_part(app, file, env) or KamalFile(file, None, error.unreadable)
     except RecursionError:
         why = "a part of it contains itself, or is nested too deeply"
     except (ValueError, OverflowError, yaml.YAMLError) as error:
         why = f"this is not valid YAML: {error}".splitlines()[0]
     return KamalFile(file, None, (Unreadable(file, 0, "", why),))
+
+
+def _of(document: Document) -> KamalFile:
+    values = _Values(document)
+    return KamalFile(
+        document.file, values.top(), (), tuple(dict.fromkeys(values.assumed)), document
+    )
+
+
+def _in_part(app: Path, file: str, env: Environment) -> KamalFile | None:
+    """Return what `file` says whichever way its blocks of code go; None where that is not known."""
+    try:
+        source = (app / file).read_text("utf-8")
+        read = [_of(Document(file, one, env, True)) for one in alternatives(source)]
+    except (UnreadableError, RecursionError, ValueError, OSError, yaml.YAMLError):
+        return None
+    if not read:
+        return None
+
+    def common(found: list[Any], path: tuple[str, ...]) -> Any:
+        there = [one for one in found if one is not _ABSENT]
+        if len(there) == len(found) and all(isinstance(one, dict) for one in found):
+            keys = dict.fromkeys(key for one in found for key in one)
+            return {key: common([x.get(key, _ABSENT) for x in found], (*path, key)) for key in keys}
+        if all(one == found[0] for one in found):
+            return found[0]
+        line = next((line for one in read if (line := one.line(*path))), 0)
+        why = "code (<% … %>) decides what stands here"
+        place = Unreadable(file, line, source_line(source, line), why)
+        return Unknown(place, path[0] not in _NO_CONCERN and path[:2] != ("builder", "args"))
+
+    data = common([one.data for one in read], ())
+    assumed = tuple(dict.fromkeys(said for one in read for said in one.assumed))
+    return replace(read[1], data=data, assumed=assumed)
 
 
 class _Values:
