@@ -9,7 +9,7 @@ import yaml
 from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 
-from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, PROVIDERS, VERSIONS
+from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, IMAGE, PROVIDERS, VERSIONS
 
 from .conftest import ROOT
 from .fixtures_template import ANSWERS
@@ -68,6 +68,7 @@ def problem(question: str, answer: Any, **others: Any) -> str:
         {
             "providers": PROVIDERS,
             "versions": VERSIONS,
+            "image_defaults": IMAGE,
             "rails_databases": {"default": DEFAULT_DATABASES, "ephemeral": sorted(EPHEMERAL)},
             "_copier_conf": {"data": {}, "defaults": False},
             **GOOD,

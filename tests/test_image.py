@@ -340,7 +340,7 @@ def test_a_missing_thruster_is_a_note_that_names_the_gem(
     [
         ({"trhuster": False}, "is nothing that the image knows"),
         ({"thruster": "no"}, "is no value for thruster"),
-        ({"packages": ["curl && rm -rf /"]}, "has characters that do not belong into packages"),
+        ({"packages": ["curl && rm -rf /"]}, "does not belong into packages"),
         ({"packages": "curl"}, "is no value for packages"),
         ("curl", "is not a mapping"),
     ],

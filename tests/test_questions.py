@@ -152,6 +152,16 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
     *[("ssh_user", good, {}) for good in ("root", "deploy", "_app", "deploy-1")],
     *[("arch", good, {}) for good in ("amd64", "arm64")],
     *[
+        ("image", good, {})
+        for good in (
+            {"packages": ["g++", "libssl3", "nodejs=22.1.0-1~deb12", "libc6:arm64"]},
+            {"javascript": "yarn", "javascript_version": "4.9.1", "node": "22"},
+            {"javascript": "bun", "javascript_files": ["package.json", "bun.lock", ".npmrc"]},
+            {"asset_path": "", "local_gems": ["engines/shop", "vendor/cache"], "thruster": False},
+            {"bundle_files": ["Gemfile", ".ruby-version"], "bundle_without": "development"},
+        )
+    ],
+    *[
         ("heartbeat_url", good, {})
         for good in ("", "https://hc-ping.com/0b0b-11", "http://10.0.0.1:8000/alive?x=1")
     ],
@@ -335,6 +345,34 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
     ],
     *[("databases", bad, DATABASE, {}) for bad in BAD_DATABASES],
     ("databases", {"primary": DATABASE, "queue": DATABASE}, "a file of its own", {}),
+    ("databases", {True: DATABASE}, "primary", {}),
+    ("databases", {None: DATABASE}, "primary", {}),
+    ("databases", {"primary": "storage/" + "a" * 10000}, DATABASE, {}),
+    ("region", "a" * 10000, "nyc3", {}),
+    ("retention", "0" * 10000 + "720h", "720h", {}),
+    ("app_name", "1e3", "my-app", {}),
+    *[
+        ("image", {key: bad}, key, {})
+        for key, bad in (
+            ("packages", ["-oDPkg::Pre-Invoke::=/bin/x"]),
+            ("packages", ["curl-"]),
+            ("packages", []),
+            ("packages", None),
+            ("packages", [None]),
+            ("build_packages", {"git": True}),
+            ("bundle_files", ["--from=evil/x"]),
+            ("bundle_files", ["../Gemfile"]),
+            ("local_gems", ["engines/../.."]),
+            ("javascript", "deno"),
+            ("javascript_version", "1; id"),
+            ("node", "22 AS x"),
+            ("bundle_without", 'a"'),
+            ("thruster", "no"),
+            ("asset_path", 5),
+        )
+    ],
+    ("image", {"javascript_files": ["package.json"]}, "javascript: npm", {}),
+    ("image", {"asset_path": "x:"}, "/rails/public/assets", {}),
     ("databases", {"my db": DATABASE}, "primary", {}),
     ("databases", {"primary": DATABASE}, "/data/production.sqlite3", {"volumes": ["a:/data"]}),
     ("databases", {"primary": "/data2/a.db"}, "below /data/", {"volumes": ["a:/data"]}),
@@ -467,6 +505,9 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
             "https://a b",
             'https://x.org/"',
             "https://$x",
+            "https://x.org/\x01\x1b[31m",
+            "https://x.org/\u202e",
+            "https://x.org/" + "a" * 600,
         )
     ],
     ("heartbeat_url", "https://hc-ping.com/x", "0.5", {"litestream_version": "0.3"}),
@@ -482,6 +523,12 @@ def test_a_good_answer_is_taken(question: str, answer: Any, others: dict[str, An
     assert problem(question, answer, **others) == ""
 
 
+def in_one_line(answer: object) -> str:
+    text = str(answer)
+    cut = text if len(text) <= 60 else f"{text[:59]}…"
+    return "".join(one if one.isprintable() else "\ufffd" for one in cut)
+
+
 @pytest.mark.parametrize(("question", "answer", "shown", "others"), REFUSED, ids=named([*REFUSED]))
 def test_a_bad_answer_is_refused_with_a_line_that_names_it_and_shows_a_good_one(
     question: str, answer: Any, shown: str, others: dict[str, Any]
@@ -491,9 +538,10 @@ def test_a_bad_answer_is_refused_with_a_line_that_names_it_and_shows_a_good_one(
     leaves = (
         [*answer.values(), *answer, answer] if isinstance(answer, dict) and answer else [answer]
     )
-    leaves += [", ".join(map(str, answer)), *answer] if isinstance(answer, list) else []
+    lists = [one for one in leaves if isinstance(one, list)]
+    leaves += [leaf for one in lists for leaf in (", ".join(map(str, one)), *one)]
     assert (
-        any(f'"{leaf}"' in said for leaf in leaves)
+        any(f'"{in_one_line(leaf)}"' in said for leaf in leaves)
         or "my db" in said
         or "cache, cable" in said
         or not answer

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kamalstream import yaml_input
 from kamalstream.ask.questions import Asking, questions
 from kamalstream.ask.validators import Form, RefusedAnswers, form
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
+from kamalstream.regular_file import read_text
 
 # Whose default hangs on another answer: key → keys that are answered anew when it changes.
 DEPENDENT = {
@@ -44,8 +44,8 @@ def earlier(app: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        loaded = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        loaded = yaml_input.load(read_text(file), ANSWERS)
+    except (OSError, ValueError) as error:
         raise BadInput(f"{ANSWERS} cannot be read. Mend it, or move it away.") from error
     if not isinstance(loaded, dict) or not {"databases", "server_ip"} <= set(loaded):
         raise BadInput(

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kamalstream import facts
 from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import load_mapping
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.kamal.deployment import Deployment
 from kamalstream.inspect.namesakes import namesakes
+from kamalstream.regular_file import read_text
 
 _PLACEHOLDERS = {one for ones in facts.PLACEHOLDERS.values() for one in ones}
 
@@ -176,11 +176,11 @@ def _one_name_a_file(databases: dict[str, str]) -> dict[str, str]:
 def _backups(app: AppFacts) -> dict[str, Any]:
     """Read where an existing config/litestream.yml replicates to, so far as it stands there."""
     try:
-        loaded = yaml.safe_load((app.path / facts.LITESTREAM).read_text("utf-8"))
+        loaded = load_mapping(read_text(app.path / facts.LITESTREAM)) or {}
         first = loaded["dbs"][0]
         replica = first["replica"] if "replica" in first else first["replicas"][0]
         said = {key: replica[key] for key in ("bucket", "region", "endpoint") if key in replica}
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
     known = {k: v for k, v in said.items() if isinstance(v, str) and not set(v) & set("$<")}
     entries = [entry for entry in loaded["dbs"] if isinstance(entry, dict)]

@@ -17,8 +17,10 @@ from copier._user_data import CAST_STR_TO_NATIVE
 from jinja2 import DictLoader, Template
 from jinja2.sandbox import SandboxedEnvironment
 
+from kamalstream import yaml_input
 from kamalstream.ask.questions import QUESTIONS, copier_yml
 from kamalstream.errors import BadInput
+from kamalstream.regular_file import read_text
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROBLEMS = "kamalstream/ask/problems.jinja"
@@ -116,7 +118,7 @@ class Form:
         """Return the content of the files in `app` that copier.yml names as `_external_data`."""
         named = self._settings.get("_external_data", {})
         files = {name: app / file for name, file in named.items()}
-        return {n: yaml.safe_load(f.read_text("utf-8")) for n, f in files.items() if f.is_file()}
+        return {n: yaml_input.load(read_text(f), n) for n, f in files.items() if f.is_file()}
 
     def _unreadable(self, told: Mapping[str, Any]) -> dict[str, str]:
         """Return what Copier could not parse, were it given."""

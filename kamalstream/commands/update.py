@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import questionary
-import yaml
 from plumbum import local
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from kamalstream import yaml_input
 from kamalstream.ask import data_file
 from kamalstream.ask.answers import refuse_wrong
 from kamalstream.check import check_files
@@ -27,6 +27,7 @@ from kamalstream.errors import BadInput
 from kamalstream.facts import NEW_ANSWERS
 from kamalstream.git import ELSEWHERE
 from kamalstream.inspect.adopted import App
+from kamalstream.printable import shown
 from kamalstream.terminal import diff_line, page
 from kamalstream.update.outcome import UNDO, undo, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
@@ -143,17 +144,16 @@ def _answers(given: Given, known: tuple[str, ...]) -> dict[str, Any]:
     for one in given.data:
         key, equals, value = one.partition("=")
         if not equals or key not in known:
-            raise BadInput(f"--data {one}: write KEY=VALUE, with a key of {', '.join(known)}.")
-        try:
-            answers[key] = _value(value)
-        except yaml.YAMLError as error:
-            raise BadInput(f"--data {one}: the value is not valid YAML.") from error
+            raise BadInput(
+                f"--data {shown(one)}: write KEY=VALUE, with a key of {', '.join(known)}."
+            )
+        answers[key] = _value(key, value)
     return answers
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     """Read a value as Copier does its own --data: lists and mappings as YAML, all else as it is."""
-    loaded = yaml.safe_load(text)
+    loaded = yaml_input.load(text, f"--data {key}")
     return loaded if isinstance(loaded, (dict, list, bool)) else text
 
 

@@ -12,8 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kamalstream import yaml_input
 from kamalstream.ask.adoption import known_answers, uncertain_databases, what_was_read
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.questions import Asking
@@ -67,7 +66,7 @@ def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
 def _adopt(
     app: Path, template: Path, told: str, given: Collection[str]
 ) -> tuple[Plan, Path | None]:
-    answers: dict[str, Any] = yaml.safe_load(told)
+    answers: dict[str, Any] = yaml_input.load(told, ANSWERS)
     before = earlier(app)
     facts = inspect_app(app)
     known = known_answers(facts, _chosen(answers, given, before, app), before)

@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from kamalstream import facts
+from kamalstream import facts, yaml_input
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, LITESTREAM
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.database_yml import Databases
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
 from kamalstream.inspect.kamal.deployment import Kamal
+from kamalstream.regular_file import read_text
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ class App:
                 f"{root} has no {ANSWERS}: the template was not rendered there.\n"
                 "Run `kamalstream init` (or `copier copy --trust`) in the app first."
             )
-        try:
-            answers = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise BadInput(_yaml_problem(ANSWERS, error)) from error
+        answers = yaml_input.load(text, ANSWERS)
         if not isinstance(answers, dict) or not isinstance(answers.get("databases"), dict):
             raise BadInput(f"{ANSWERS} has no answers of kamalstream's template in it.")
         self.answers: dict[str, Any] = answers
@@ -55,7 +53,7 @@ class App:
     def text(self, file: str) -> str | None:
         """Return the text of `file` (relative to the Rails root), None where it is not there."""
         path = self.root / file
-        return path.read_text("utf-8", errors="replace") if path.is_file() else None
+        return read_text(path, "replace") if path.is_file() else None
 
     def line_of(self, file: str, pattern: str) -> int:
         """Return the first line of `file` that the regular expression `pattern` fits, else 0."""
@@ -106,7 +104,7 @@ class App:
         """Return `file` as a tree with line numbers, None where it is no YAML mapping."""
         try:
             node = yaml.compose(self.text(file) or "", Loader=yaml.SafeLoader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError):
             return None
         return node if isinstance(node, yaml.MappingNode) else None
 
@@ -142,8 +140,8 @@ class App:
 def load_mapping(text: str | None) -> dict[str, Any] | None:
     """Return the YAML mapping in `text`, or None where it is none."""
     try:
-        loaded = yaml.safe_load(text or "")
-    except (yaml.YAMLError, ValueError):
+        loaded = yaml_input.load(text or "", "it")
+    except BadInput:
         return None
     return loaded if isinstance(loaded, dict) else None
 
@@ -155,13 +153,11 @@ def yaml_error(file: str, text: str) -> tuple[int, str] | None:
             pass
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return (mark.line + 1 if mark else 0), _yaml_problem(file, error)
+        said = f"{file} is not valid YAML: {yaml_input.problem(error)}"
+        return (mark.line + 1 if mark else 0), said
+    except RecursionError:
+        return 0, f"{file} is nested too deeply to be meant"
     return None
-
-
-def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{file} is not valid YAML: {problem}"
 
 
 def line(node: yaml.Node) -> int:

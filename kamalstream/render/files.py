@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from kamalstream.facts import ANSWERS, NEW_ANSWERS, litestream_of
+from kamalstream.inspect.adopted import load_mapping
+from kamalstream.regular_file import read_text
 
 
 def rendered_files(template: Path, app: Path) -> list[str]:
@@ -31,8 +31,8 @@ def rendered_files(template: Path, app: Path) -> list[str]:
 
 def _destinations(app: Path) -> list[str]:
     try:
-        answers = yaml.safe_load((app / ANSWERS).read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        answers = load_mapping(read_text(app / ANSWERS)) or {}
+    except (OSError, ValueError):
         return []
-    found = answers.get("destinations") if isinstance(answers, dict) else None
+    found = answers.get("destinations")
     return [str(name) for name in found] if isinstance(found, dict) else []

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from kamalstream import yaml_input
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS
 
 
 def render(
@@ -20,7 +22,7 @@ def render(
     place of the release that the answers name. Copier runs as a
     process of its own, without hooks. Raises BadInput with its last words where it fails.
     """
-    loaded = yaml.safe_load(answers)
+    loaded = yaml_input.load(answers, ANSWERS)
     data = folder.parent / f"{folder.name}.yml"
     given = {name: value for name, value in loaded.items() if not name.startswith("_")}
     data.write_text(yaml.safe_dump(given), "utf-8")

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from kamalstream import yaml_input
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, PRODUCTION_RB
 from kamalstream.git import committed, git, git_bytes, names, settings_for_copier
@@ -127,7 +128,7 @@ def preview(app: Path, data: Mapping[str, Any], conflict: str = "inline") -> Ite
             rendered = scratch / "rendered" / app.name
             rendered.parent.mkdir()
             text = (copy / ANSWERS).read_text("utf-8")
-            render(text, str(yaml.safe_load(text)["_src_path"]), rendered, app)
+            render(text, str(yaml_input.load(text, ANSWERS)["_src_path"]), rendered, app)
             done = _compare(app, copy, rendered, by_hand(said))
         yield done
     finally:
