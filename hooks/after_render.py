@@ -14,16 +14,15 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
+if sys.argv[1] != "copy":
+    from kamalstream.hooks.of_update import during_update
+
+    sys.exit(during_update(Path.cwd()))
+
 try:
     from kamalstream.hooks.after_copy import after_copy
-    from kamalstream.hooks.of_update import during_update
 except KeyboardInterrupt:
-    if sys.argv[1] != "copy":
-        raise
     # What Copier wrote before this; kamalstream.facts.NEW_ANSWERS.
     Path(".copier-answers.new.yml").unlink(missing_ok=True)
     sys.exit("\nkamalstream: nothing was changed.")
-
-if sys.argv[1] == "copy":
-    sys.exit(after_copy(Path.cwd(), TEMPLATE, sys.argv[2].split(",")))
-sys.exit(during_update(Path.cwd()))
+sys.exit(after_copy(Path.cwd(), TEMPLATE, sys.argv[2].split(",")))

@@ -13,6 +13,6 @@ sys.dont_write_bytecode = True
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE))
 
-from kamalstream.hooks.of_update import after_update
+from kamalstream.hooks.after_update import after_update
 
 sys.exit(after_update(Path.cwd(), TEMPLATE, (sys.argv[1], sys.argv[2])))

@@ -82,7 +82,9 @@ def test_there_is_nothing_but_what_copier_brings(copier_only: Path, tmp_path: Pa
 
 
 def test_what_the_hooks_import_is_there(copier_only: Path, template: Path, tmp_path: Path) -> None:
-    hooks = "kamalstream.hooks, kamalstream.hooks.after_copy, kamalstream.hooks.of_update"
+    hooks = ", ".join(
+        f"kamalstream.hooks.{one}" for one in ("after_copy", "after_update", "of_update")
+    )
     code = f"import sys; sys.path.insert(0, {str(template)!r}); import {hooks}"
     result = run(copier_only, "-B", "-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kamalstream.hooks.of_update import after_update, before_update, during_update
+from kamalstream.hooks.after_update import after_update
+from kamalstream.hooks.of_update import before_update, during_update
 
 from .conftest import APPS, ROOT
 from .fixtures_init import files_of

@@ -12,7 +12,7 @@ import yaml
 
 from kamalstream.edit.edited import BY_HAND
 from kamalstream.facts import VERSIONS
-from kamalstream.hooks.of_update import after_update
+from kamalstream.hooks.after_update import after_update
 from kamalstream.update.outcome import UNDO, conflicts
 
 from .fixtures_template import commit, git, make_app, render, snapshot

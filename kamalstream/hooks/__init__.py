@@ -10,11 +10,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from kamalstream.check import check_files
-from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.errors import BadInput
 from kamalstream.facts import EXECUTABLES
-from kamalstream.inspect.adopted import App
 
 
 def unharmed(work: Callable[[], object]) -> int:
@@ -35,31 +32,3 @@ def make_executable(app: Path) -> None:
         path = app / file
         if path.is_file():
             path.chmod(path.stat().st_mode | 0o111)
-
-
-def report(app: Path) -> bool:
-    """Print what the fast checks find in `app`; return whether none of it is an error."""
-    checked = App(app)
-    findings = check_files(checked)
-    to_mend = [finding for finding in findings if finding.fix]
-    print(f"  checked: {_checked(checked)}")
-    if to_mend:
-        print(f"  {summary(to_mend)}\n")
-        print(as_text(to_mend))
-    else:
-        print("  nothing to mend")
-    print(
-        "\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too."
-    )
-    return ok(findings)
-
-
-def _checked(app: App) -> str:
-    replicated = {place.value for place in app.replicated}
-    backed_up = [n for n, path in app.backed_up.items() if app.in_container(path) in replicated]
-    left_out = ", ".join(name for name in app.databases if name not in app.backed_up)
-    return (
-        "databases, litestream.yml, deploy.yml, secrets, image, production.rb\n"
-        f"  backed up: {', '.join(backed_up) or 'no database'}"
-        + (f"; left out on purpose: {left_out}" if left_out else "")
-    )

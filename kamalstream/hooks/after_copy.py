@@ -21,7 +21,7 @@ from kamalstream.check.next_steps import next_steps
 from kamalstream.edit.adoption import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
-from kamalstream.hooks import report
+from kamalstream.hooks.report import report
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
