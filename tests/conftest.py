@@ -18,6 +18,10 @@ from kamalstream import programs
 settings.register_profile("kamalstream", deadline=None)
 settings.load_profile("kamalstream")
 
+# A machine may be told to keep no bytecode; here every process would compile all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 pytest_plugins = ["tests.fixtures_s3", "tests.fixtures_template", "tests.fixtures_update"]
 
 ROOT = Path(__file__).resolve().parent.parent

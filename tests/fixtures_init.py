@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 from kamalstream import cli
 from kamalstream.commands import init
 from kamalstream.render.source import Source
+from kamalstream.render.with_copier import in_place
 
 from .fixtures_template import ANSWERS, RELEASE
 
@@ -43,6 +45,10 @@ def _kamalstream(
 ) -> Callable[..., Ran]:
     """Run the command with these arguments."""
     monkeypatch.setattr(init, "template_source", lambda: Source(str(template), RELEASE))
+    # The folder is at that release already; the wizard and the installed command do clone.
+    monkeypatch.setattr(
+        init, "at_hand", lambda source: nullcontext(in_place(Path(source.location)))
+    )
 
     def run(*arguments: str | Path) -> Ran:
         monkeypatch.setattr(sys, "argv", ["kamalstream", *map(str, arguments)])

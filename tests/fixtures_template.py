@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import copier
 import pytest
+from copier._main import Worker
 from copier.errors import MissingFileWarning
+
+from kamalstream.render.with_copier import in_place
 
 from .conftest import APPS, ROOT
 
@@ -62,19 +64,28 @@ def make_app(name: str, target: Path) -> Path:
 def render(
     template: Path, app: Path, answers: dict[str, Any] | None = None, **options: Any
 ) -> None:
-    """Do in this process what `copier copy --trust --defaults --overwrite` does."""
-    with warnings.catch_warnings():
-        # A folder without .ruby-version: Copier says so, and versions.yml has the Ruby.
-        warnings.simplefilter("ignore", MissingFileWarning)
-        copier.run_copy(
-            str(template),
-            app,
+    """Do in this process what `copier copy --trust --defaults --overwrite` does.
+
+    Without a `vcs_ref` the template is taken as its folder has it, and not cloned.
+    """
+    with (
+        warnings.catch_warnings(),
+        Worker(
+            src_path=str(template),
+            dst_path=app,
             data={**ANSWERS, **(answers or {})},
             defaults=True,
             overwrite=True,
             quiet=True,
-            **{"unsafe": True, "vcs_ref": RELEASE, **options},
-        )
+            unsafe=True,
+            **options,
+        ) as worker,
+    ):
+        # A folder without .ruby-version: Copier says so, and versions.yml has the Ruby.
+        warnings.simplefilter("ignore", MissingFileWarning)
+        if "vcs_ref" not in options:
+            worker.template = in_place(template)
+        worker.run_copy()
 
 
 @pytest.fixture(scope="session")
@@ -87,13 +98,43 @@ def sample_app(tmp_path: Path) -> Callable[[str], Path]:
     return lambda name: make_app(name, tmp_path / name)
 
 
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Render into an empty folder, without hooks: what the files of template/ become.
+
+    Once for the same answers; the folder is not to be changed.
+    """
+    done: dict[str, Path] = {}
+
+    def once(**answers: Any) -> Path:
+        key = repr(answers)
+        if key not in done:
+            done[key] = tmp_path_factory.mktemp("rendered")
+            render(template, done[key], answers, skip_tasks=True)
+        return done[key]
+
+    return once
+
+
 @pytest.fixture
-def fresh(template: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Render into an empty folder, without hooks: what the files of template/ become."""
+def fresh(rendered: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Do the same, into a folder of the test's own."""
+    return lambda **answers: Path(shutil.copytree(rendered(**answers), tmp_path / "fresh"))
 
-    def into_an_empty_folder(**answers: Any) -> Path:
-        folder = tmp_path / "fresh"
-        render(template, folder, answers, skip_tasks=True)
-        return folder
 
-    return into_an_empty_folder
+@pytest.fixture(scope="session")
+def deployable(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return what copies a sample app that has been rendered into, hooks and all, to `folder`.
+
+    Once for the same answers; what came with the rendering is not committed.
+    """
+    done: dict[str, Path] = {}
+
+    def copied(folder: Path, name: str = "rails_8_1", **answers: Any) -> Path:
+        key = name + repr(answers)
+        if key not in done:
+            done[key] = make_app(name, tmp_path_factory.mktemp("deployable") / folder.name)
+            render(template, done[key], answers)
+        return Path(shutil.copytree(done[key], folder, symlinks=True))
+
+    return copied

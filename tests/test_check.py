@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,23 +22,15 @@ from kamalstream.inspect.adopted import App
 from kamalstream.inspect.image.dockerignore import excluded
 
 from .conftest import requires
-from .fixtures_template import make_app, render
 
 COMMAND = Path(sys.executable).parent / "kamalstream"
 
 
-@pytest.fixture(scope="session")
-def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    app = make_app("rails_8_1", tmp_path_factory.mktemp("rendered") / "notes")
-    render(template, app)
-    return app
-
-
 @pytest.fixture
-def app(rendered: Path, tmp_path: Path) -> Path:
-    return Path(
-        shutil.copytree(rendered, tmp_path / "notes", ignore=shutil.ignore_patterns(".git"))
-    )
+def app(deployable: Callable[..., Path], tmp_path: Path) -> Path:
+    folder = deployable(tmp_path / "notes")
+    shutil.rmtree(folder / ".git")
+    return folder
 
 
 def change(app: Path, file: str, old: str, new: str) -> None:

@@ -12,16 +12,12 @@ from kamalstream.check.finding import Finding
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.image.dockerignore import excluded
 
-from .fixtures_template import render
-
 PRODUCTION_RB, DEPLOY = "config/environments/production.rb", "config/deploy.yml"
 
 
 @pytest.fixture
-def app(template: Path, sample_app: Callable[[str], Path]) -> Path:
-    folder = sample_app("rails_8_1")
-    render(template, folder)
-    return folder
+def app(deployable: Callable[..., Path], tmp_path: Path) -> Path:
+    return deployable(tmp_path / "notes")
 
 
 def found(app: Path, finding: str) -> list[Finding]:

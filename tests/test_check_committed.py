@@ -14,16 +14,15 @@ from kamalstream.check.finding import Finding
 from kamalstream.edit.credentials import store
 from kamalstream.inspect.adopted import App
 
-from .fixtures_template import commit, git, render
+from .fixtures_template import commit, git
 
 KEY = "00112233445566778899aabbccddeeff"
 
 
 @pytest.fixture
-def app(template: Path, sample_app: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def app(deployable: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RAILS_MASTER_KEY", raising=False)
-    folder = sample_app("rails_8_1")
-    render(template, folder)
+    folder = deployable(tmp_path / "notes")
     (folder / "config/credentials.yml.enc").unlink()
     (folder / "config/master.key").write_text(KEY)
     with (folder / ".gitignore").open("a") as ignored:

@@ -25,7 +25,6 @@ from kamalstream.inspect.adopted import App
 from kamalstream.prove.s3 import ScratchS3
 
 from .conftest import requires
-from .fixtures_template import render
 from .test_scratch_s3 import put
 
 DEPLOY = "config/deploy.yml"
@@ -34,16 +33,15 @@ KEY = "00112233445566778899aabbccddeeff"
 
 @pytest.fixture
 def adopted(
-    template: Path, sample_app: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    deployable: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
     for name in ("RAILS_MASTER_KEY", "LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
 
     def make(**answers: object) -> Path:
-        app = sample_app("rails_8_1")
+        app = deployable(tmp_path / "notes", **answers)
         (app / "config/credentials.yml.enc").unlink()
         (app / "config/master.key").write_text(KEY)
-        render(template, app, answers)
         return app
 
     return make

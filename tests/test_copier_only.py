@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import ROOT
 from .fixtures_init import Files, files_of
-from .fixtures_template import ANSWERS, git, make_app, render
+from .fixtures_template import ANSWERS, git
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +95,7 @@ def test_copier_alone_does_the_whole_job(
     copier_only: Path,
     template: Path,
     sample_app: Callable[[str], Path],
+    deployable: Callable[..., Path],
     tmp_path: Path,
     name: str,
 ) -> None:
@@ -103,8 +104,7 @@ def test_copier_alone_does_the_whole_job(
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert "kamalstream check" in result.stdout
-    with_everything = make_app(name, tmp_path / "other" / name)
-    render(template, with_everything)
+    with_everything = deployable(tmp_path / "other" / name, name)
     apart = ".copier-answers.yml"  # names the template's commit, the same, and its path
     assert {key: value for key, value in tree(app).items() if key != apart} == {
         key: value for key, value in tree(with_everything).items() if key != apart

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .conftest import requires
-from .fixtures_template import make_app, render
 
 COMMAND = Path(sys.executable).parent / "kamalstream"
 
@@ -19,10 +19,9 @@ COMMAND = Path(sys.executable).parent / "kamalstream"
 @requires("weed", "litestream-0.5", "litestream-0.3")
 @pytest.mark.parametrize("series", ["0.5", "0.3"])
 def test_the_drill_proves_a_fresh_rendering_and_says_so_in_figures(
-    template: Path, tmp_path: Path, series: str
+    deployable: Callable[..., Path], tmp_path: Path, series: str
 ) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app, {"litestream_version": series})
+    app = deployable(tmp_path / "notes", litestream_version=series)
     done = subprocess.run(
         [COMMAND, "drill", app, "--seconds", "3"], capture_output=True, text=True, check=False
     )
@@ -32,9 +31,10 @@ def test_the_drill_proves_a_fresh_rendering_and_says_so_in_figures(
 
 
 @requires("weed", "litestream-0.5", "ps")
-def test_a_drill_that_is_terminated_leaves_no_server_behind(template: Path, tmp_path: Path) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+def test_a_drill_that_is_terminated_leaves_no_server_behind(
+    deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes")
     drill = subprocess.Popen(
         [COMMAND, "drill", app],
         stdout=subprocess.PIPE,
@@ -62,9 +62,10 @@ def processes(folder: Path) -> list[str]:
 
 
 @requires("litestream-0.5")
-def test_an_app_without_litestream_yml_has_nothing_to_drill(template: Path, tmp_path: Path) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+def test_an_app_without_litestream_yml_has_nothing_to_drill(
+    deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes")
     (app / "config/litestream.yml").unlink()
     done = subprocess.run([COMMAND, "drill", app], capture_output=True, text=True, check=False)
     assert done.returncode == 2

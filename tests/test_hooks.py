@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -167,9 +168,10 @@ def test_what_is_to_be_put_in_by_hand_stands_last_on_the_screen(
     assert result.stdout.count("Left as you wrote it") == 1
 
 
-def test_copying_twice_changes_nothing(template: Path, tmp_path: Path) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+def test_copying_twice_changes_nothing(
+    template: Path, deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes")
     before = files_of(app)
     render(template, app)
     assert files_of(app) == before
@@ -231,10 +233,12 @@ def test_hooks_are_silent_in_copiers_temporary_trees(
 
 
 def test_an_update_restores_the_executable_bit_and_never_fails(
-    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    template: Path,
+    deployable: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+    app = deployable(tmp_path / "notes")
     (app / "bin/docker-entrypoint").chmod(0o644)
     (app / ".copier-answers.yml").write_text("<<<<<<< before\n")
     capsys.readouterr()
@@ -246,9 +250,10 @@ def test_an_update_restores_the_executable_bit_and_never_fails(
     assert "Traceback" not in said
 
 
-def test_an_update_reports_on_the_merged_state_once(template: Path, tmp_path: Path) -> None:
-    app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+def test_an_update_reports_on_the_merged_state_once(
+    deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes")
     commit(app, "Rendered")
     result = subprocess.run(
         [COPIER, "update", "--trust", "--defaults", "--data=retention=168h", app],

@@ -17,7 +17,6 @@ from kamalstream.check import check_files
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.image.dockerfile import dockerfile_packages
-from kamalstream.render.source import Source
 
 from .conftest import requires
 from .fixtures_template import render
@@ -348,11 +347,10 @@ def test_a_missing_thruster_is_a_note_that_names_the_gem(
 def test_a_bad_image_is_refused(template: Path, tmp_path: Path, answer: object, said: str) -> None:
     from kamalstream.ask.questions import Asking
     from kamalstream.ask.validators import RefusedAnswers
+    from kamalstream.render.with_copier import in_place
     from kamalstream.render.with_copier import render as quietly
 
-    from .fixtures_template import ANSWERS, RELEASE
+    from .fixtures_template import ANSWERS
 
     with pytest.raises(RefusedAnswers, match=said):
-        quietly(
-            Source(str(template), RELEASE), tmp_path / "x", Asking({**ANSWERS, "image": answer})
-        )
+        quietly(in_place(template), tmp_path / "x", Asking({**ANSWERS, "image": answer}))

@@ -80,24 +80,18 @@ def run(program: str | Path | None, *arguments: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def rendered(rendered: Callable[..., Path]) -> Callable[..., Path]:
     """Return the folder of a combination, rendered once, without hooks. Not to be changed."""
-    done: dict[str, Path] = {}
 
-    def once(
+    def combination(
         provider: str = "digitalocean",
         series: str = "0.5",
         registry: str = REGISTRIES[0],
         **others: Any,
     ) -> Path:
-        given = answers(provider, series, registry) | others
-        key = repr(given)
-        if key not in done:
-            done[key] = tmp_path_factory.mktemp("rendered")
-            render(template, done[key], given, skip_tasks=True)
-        return done[key]
+        return rendered(**answers(provider, series, registry) | others)
 
-    return once
+    return combination
 
 
 # --- Every combination ----------------------------------------------------------------------------
@@ -108,15 +102,10 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 @pytest.mark.parametrize("series", SERIES)
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_combination(
-    template: Path,
-    rendered: Callable[..., Path],
-    tmp_path: Path,
-    provider: str,
-    series: str,
-    registry: str,
+    rendered: Callable[..., Path], provider: str, series: str, registry: str
 ) -> None:
-    render(template, tmp_path, answers(provider, series, registry), skip_tasks=True)
-    found = files(tmp_path)
+    folder = rendered(provider, series, registry)
+    found = files(folder)
     assert set(found) == WRITTEN
     for name, text in found.items():
         assert not re.search(r"{{|{%|%}|{#", text), f"{name} has unrendered Jinja"
@@ -130,14 +119,14 @@ def test_every_combination(
     assert differ <= KNOW_THE_PROVIDER
 
     listed = run(
-        programs.litestream(series), "databases", "-config", "config/litestream.yml", cwd=tmp_path
+        programs.litestream(series), "databases", "-config", "config/litestream.yml", cwd=folder
     )
     assert [line.split() for line in listed.splitlines()[1:]] == [
         ["/rails/storage/production.sqlite3", "s3"],
         ["/rails/storage/production_queue.sqlite3", "s3"],
     ]
 
-    for database in load(tmp_path, "config/litestream.yml")["dbs"]:
+    for database in load(folder, "config/litestream.yml")["dbs"]:
         replica = database["replica"] if series == "0.5" else database["replicas"][0]
         preset = PROVIDERS[provider]
         endpoint = preset.get("endpoint", ENDPOINTS.get(provider, ""))
@@ -426,11 +415,8 @@ SETTINGS_12_8 = (
 
 
 @pytest.mark.parametrize("app_name", ["rails_8_1", "rails_8_0"])
-def test_12_8_production_rb(
-    template: Path, sample_app: Callable[[str], Path], app_name: str
-) -> None:
-    app = sample_app(app_name)
-    render(template, app)
+def test_12_8_production_rb(deployable: Callable[..., Path], tmp_path: Path, app_name: str) -> None:
+    app = deployable(tmp_path / "notes", app_name)
     text = (app / "config/environments/production.rb").read_text("utf-8")
     lines = [line.strip() for line in text.splitlines()]
     assert all(lines.count(setting) == 1 for setting in SETTINGS_12_8)
@@ -607,10 +593,9 @@ def test_backup_now_is_one_line_for_the_shell_on_the_server(
 
 @pytest.mark.parametrize("app_name", ["rails_8_1", "rails_8_0"])
 def test_an_existing_app_gets_these_files_and_no_other_is_touched(
-    template: Path, sample_app: Callable[[str], Path], app_name: str
+    deployable: Callable[..., Path], tmp_path: Path, app_name: str
 ) -> None:
-    app = sample_app(app_name)
-    render(template, app)
+    app = deployable(tmp_path / "notes", app_name)
     git(app, "add", "--all")
     changed = set(git(app, "diff", "--cached", "--name-only").split())
     assert changed <= WRITTEN

@@ -40,7 +40,7 @@ def adopted(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [sys.executable, "-m", "kamalstream.cli", "init", "--defaults", "--yes"],
         cwd=app,
-        env={**os.environ, "PYTHONPATH": str(template)},
+        env={**os.environ, "PYTHONPATH": str(template), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,

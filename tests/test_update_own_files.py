@@ -15,7 +15,7 @@ from kamalstream.facts import VERSIONS
 from kamalstream.hooks.after_update import after_update
 from kamalstream.update.outcome import UNDO, conflicts
 
-from .fixtures_template import commit, git, make_app, render, snapshot
+from .fixtures_template import RELEASE, commit, git, make_app, render, snapshot
 from .fixtures_update import NEXT, release, state, update
 from .test_update_command import kamalstream, undo
 
@@ -336,7 +336,7 @@ def test_an_app_of_a_release_that_replaced_all_files_has_none_of_its_own(
     template: Path, first: Path, tmp_path: Path
 ) -> None:
     app = make_app("rails_8_1", tmp_path / "notes")
-    render(template, app)
+    render(template, app, vcs_ref=RELEASE)
     answers = app / ".copier-answers.yml"
     answers.write_text(re.sub(r"own_files: .*\n", "", answers.read_text()))
     edit(app, DEPLOY, ("WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2"))

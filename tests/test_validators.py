@@ -24,6 +24,7 @@ from kamalstream.ask.validators import (
     problems,
 )
 from kamalstream.render.source import Source
+from kamalstream.render.with_copier import at_hand
 from kamalstream.render.with_copier import render as with_copier
 
 from .conftest import APPS, ROOT
@@ -212,7 +213,7 @@ def test_copier_stops_with_the_answers_that_are_wrong(template: Path, tmp_path: 
         Asking(ANSWERS, {"arch": "mips"}),
         Asking({**ANSWERS, "bucket": "A"}, {"retention": "7d"}),
     ):
-        with pytest.raises(RefusedAnswers) as refused:
-            with_copier(source, tmp_path / "notes", asking)
+        with pytest.raises(RefusedAnswers) as refused, at_hand(source) as fetched:
+            with_copier(fetched, tmp_path / "notes", asking)
         told: dict[str, Any] = {**asking.defaults, **asking.data}
         assert refused.value.problems == problems(told)

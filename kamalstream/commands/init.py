@@ -42,8 +42,8 @@ from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply, refuse_unwritable
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview
-from kamalstream.render.source import Source, template_source
-from kamalstream.render.with_copier import render
+from kamalstream.render.source import template_source
+from kamalstream.render.with_copier import Template, at_hand, render
 from kamalstream.terminal import diff_line, fold, page
 
 _NO_TERMINAL = (
@@ -75,11 +75,13 @@ def run(folder: Path, options: Options, console: Console) -> int:
         # What a `copier copy` that was killed has left behind.
         (folder / NEW_ANSWERS).unlink(missing_ok=True)
     given = data_file.read(options.data_file, questions()) if options.data_file else {}
-    source = template_source()
     quietly = options.defaults or not talks
     try:
-        with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
-            planned = _plan(source, folder, Path(scratch), given, quietly, console)
+        with (
+            tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch,
+            at_hand(template_source()) as template,
+        ):
+            planned = _plan(template, folder, Path(scratch), given, quietly, console)
         _show(planned, console)
         if options.dry_run or not planned.changes:
             return 1 if planned.by_hand else 0
@@ -104,7 +106,12 @@ def run(folder: Path, options: Options, console: Console) -> int:
 
 
 def _plan(
-    source: Source, app: Path, scratch: Path, given: dict[str, Any], quietly: bool, console: Console
+    template: Template,
+    app: Path,
+    scratch: Path,
+    given: dict[str, Any],
+    quietly: bool,
+    console: Console,
 ) -> Plan:
     """Find the answers, asking unless `quietly`, and render beside the app with them."""
     with console.status("reading the app"):
@@ -117,23 +124,23 @@ def _plan(
     if quietly:
         asking = Asking(known.given, known.offered)
     rendered = scratch / "asked" / app.name
-    answers = render(source, rendered, asking)
+    answers = render(template, rendered, asking)
     for turn in range(1000):
         name = None if quietly else review(answers, console.width)
         if name is None:
             break
         again = scratch / f"again{turn}" / app.name
         try:
-            new = render(source, again, changed(answers, name))
+            new = render(template, again, changed(answers, name))
             if new.get("own_files") != answers.get("own_files"):
                 again = scratch / f"owned{turn}" / app.name
-                new = render(source, again, owned_otherwise(facts, new))
+                new = render(template, again, owned_otherwise(facts, new))
             answers, rendered = new, again
         except RefusedAnswers as refused:
             console.print(f"[yellow]{escape(fold(str(refused), console))}[/]", soft_wrap=True)
     last = scratch / "last" / app.name if before else None
     if last:
-        render(source, last, Asking(before))
+        render(template, last, Asking(before))
     return plan(Adoption(app, answers, rendered, last, facts.kamal))
 
 

@@ -28,8 +28,7 @@ from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview
-from kamalstream.render.source import Source
-from kamalstream.render.with_copier import render
+from kamalstream.render.with_copier import in_place, render
 
 _KEYS = ("bin/rails credentials:edit", "add access_key_id and secret_access_key below litestream:")
 
@@ -76,7 +75,7 @@ def _adopt(
     for line in what_was_read(facts, known):
         print(f"  {line}")
     with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
-        source = Source(str(template), "HEAD" if (template / ".git").exists() else None)
+        source = in_place(template)
         rendered, last = Path(scratch, "now", app.name), Path(scratch, "last", app.name)
         settled = render(source, rendered, Asking(known.given, known.offered))
         _name_source(rendered / ANSWERS, told)

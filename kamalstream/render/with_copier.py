@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from copier._main import Worker
+from copier._template import Template as Template
 from copier.errors import CopierError
 
 from kamalstream.ask.questions import Asking
@@ -18,7 +20,24 @@ from kamalstream.facts import ANSWERS
 from kamalstream.render.source import Source
 
 
-def render(source: Source, folder: Path, asking: Asking) -> dict[str, Any]:
+@contextmanager
+def at_hand(source: Source) -> Iterator[Template]:
+    """Yield the template, which is cloned once however often it is rendered."""
+    template = Template(source.location, source.ref)
+    try:
+        yield template
+    finally:
+        template._cleanup()
+
+
+def in_place(folder: Path) -> Template:
+    """Return the template that is in `folder`, which Copier has cloned already."""
+    template = Template(str(folder))
+    template.local_abspath = folder
+    return template
+
+
+def render(template: Template, folder: Path, asking: Asking) -> dict[str, Any]:
     """Render the template into the new folder `folder`; return the answers it was rendered with.
 
     The name of `folder` is what app_name is derived from where nothing better is known. Raises
@@ -29,17 +48,18 @@ def render(source: Source, folder: Path, asking: Asking) -> dict[str, Any]:
         # .ruby-version is the app's, not the folder's; and a checkout may have changes.
         warnings.simplefilter("ignore")
         with Worker(
-            src_path=source.location,
+            src_path=template.url,
             dst_path=folder,
             data=dict(asking.data),
             user_defaults=dict(asking.defaults),
             ask=asking.ask,
             defaults=asking.quietly,
-            vcs_ref=source.ref,
+            vcs_ref=template.ref,
             quiet=True,
             unsafe=True,
             skip_tasks=True,
         ) as worker:
+            worker.template = template
             try:
                 worker.run_copy()
             except (CopierError, ValueError, TypeError) as error:
