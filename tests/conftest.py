@@ -22,7 +22,12 @@ settings.load_profile("kamalstream")
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-pytest_plugins = ["tests.fixtures_s3", "tests.fixtures_template", "tests.fixtures_update"]
+pytest_plugins = [
+    "tests.fixtures_s3",
+    "tests.fixtures_template",
+    "tests.fixtures_update",
+    "tests.kamal_oracle",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "tests" / "apps"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from kamalstream import programs
 from kamalstream.inspect.kamal.deployment import Deployment
@@ -48,6 +50,13 @@ class Oracle:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    kamal = Oracle(tmp_path_factory.mktemp("oracle") / "app")
+    yield kamal
+    kamal.close()
 
 
 def ours(deployment: Deployment) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kamalstream import facts, programs
+from kamalstream import facts
 from kamalstream.edit.secrets_file import names
 from kamalstream.inspect.kamal.deployment import Deployment, kamal
 from kamalstream.inspect.kamal.files import merged
@@ -26,6 +25,7 @@ from kamalstream.inspect.kamal.files import merged
 from .conftest import APPS, ROOT, requires
 from .fixtures_init import Files, Ran, _answers, _kamalstream, files_of  # noqa: F401
 from .fixtures_template import commit
+from .kamal_oracle import Oracle
 
 pytestmark = requires("kamal")
 RAILS = APPS / "rails_8_1"
@@ -65,6 +65,7 @@ class App:
     before: Files
     run: Callable[..., Ran]
     data: Path
+    oracle: Oracle
 
     def adopt(self) -> Ran:
         return self.run("init", self.path, "--defaults", "--yes", "--data-file", self.data)
@@ -97,7 +98,10 @@ Build = Callable[..., App]
 
 @pytest.fixture
 def build(
-    kamalstream: Callable[..., Ran], answers: Callable[..., Path], tmp_path: Path
+    kamalstream: Callable[..., Ran],
+    answers: Callable[..., Path],
+    tmp_path: Path,
+    oracle: Oracle,
 ) -> Callable[..., App]:
     """Make an app of Rails 8.1 with these files of its owner's; None takes one away."""
 
@@ -115,29 +119,20 @@ def build(
                 (path / file).chmod(0o755 if file.startswith("bin/") else 0o644)
         commit(path, "As its owner wrote it")
         blank = {"app_name": None, "server_ip": None, "domain": None}
-        return App(path, files_of(path), kamalstream, answers(**{**blank, **given}))
+        return App(path, files_of(path), kamalstream, answers(**{**blank, **given}), oracle)
 
     return make
 
 
-def accepted(app: Path, destination: str | None) -> None:
+def accepted(app: App, destination: str | None) -> None:
     """Fail where Kamal does not take the configuration of `destination`."""
-    program = programs.find("kamal")
-    assert program
-    chosen = ["-d", destination] if destination else []
-    ran = subprocess.run(
-        [program, "config", "--version", "x", *chosen],
-        cwd=app,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = app.oracle(app.path, destination)
+    assert "error" not in said, said
 
 
 def backed_up(app: App, name: str | None = None, *, main: bool = True, sidecar: str = "") -> None:
     """Fail where the databases of the deployment `name` are not replicated as they should be."""
-    accepted(app.path, name)
+    accepted(app, name)
     one = app.deployment(name)
     accessory = one.accessories[sidecar or "litestream"]
     config = facts.LITESTREAM if main or name is None else facts.litestream_of(name)
@@ -184,7 +179,7 @@ def test_an_app_that_was_changed_by_hand(build: Build) -> None:
     app = build(source=APPS / "changed_by_hand")
     own = ("Dockerfile", "bin/docker-entrypoint", facts.DEPLOY, facts.SECRETS, facts.DOCKERIGNORE)
     adopted(app, *own, limit=28)
-    accepted(app.path, None)
+    accepted(app, None)
     sidecar = app.deployment().accessories["litestream"]
     assert [str(mount) for mount in sidecar.mounts] == ["atelier_storage:/rails/storage"]
 
@@ -204,7 +199,7 @@ def test_an_app_with_a_litestream_by_hand(build: Build, tmp_path: Path) -> None:
         "image: litestream/litestream:0.3",
         "host: YOUR_SERVER_IP",
     ]
-    accepted(app.path, None)
+    accepted(app, None)
     sidecar = app.deployment().accessories["litestream"]
     assert "myapp_storage:/rails/storage" in [str(mount) for mount in sidecar.mounts]
     assert "litestream/litestream:0.3." in deploy, "the series whose backups are there"
@@ -256,7 +251,7 @@ def test_a_dockerfile_of_the_owners(build: Build, text: str) -> None:
     boot = "#!/bin/bash\nbin/jobs &\nexec ./bin/thrust ./bin/rails server\n"
     app = build({"Dockerfile": text, "bin/boot": boot}, **GIVEN)
     adopted(app, "Dockerfile", limit=6)
-    accepted(app.path, None)
+    accepted(app, None)
     assert any("litestream/litestream:" in line for line in app.added("Dockerfile"))
     assert '/rails/bin/boot-restore "$@" || exit 1' in app.text("bin/docker-entrypoint")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, event, given, settings
 
@@ -37,10 +35,9 @@ from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.kamal.secrets_file import assignments
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
-from kamalstream.render.source import Source
-from kamalstream.render.with_copier import render
+from kamalstream.render.with_copier import Template, in_place, render
 
-from .conftest import ROOT, requires
+from .conftest import requires
 from .kamal_oracle import Oracle
 from .shapes import Shape, shapes
 
@@ -49,23 +46,6 @@ LONG = int(os.environ.get("KAMALSTREAM_SHAPES", "0"))
 GIVEN = {"server_ip": "203.0.113.7", "domain": "shop.example.com", "bucket": "shop-backups"}
 GIVEN |= {"registry_username": "acme"}
 PIN = facts.VERSIONS["litestream"]
-
-
-@pytest.fixture(scope="module")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    kamal = Oracle(tmp_path_factory.mktemp("oracle") / "app")
-    yield kamal
-    kamal.close()
-
-
-@pytest.fixture(scope="module")
-def plain_template(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """The template in a folder that is no repository, which Copier need not clone."""
-    folder = tmp_path_factory.mktemp("template")
-    for name in ("template", "kamalstream"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(ROOT / "copier.yml", folder)
-    return Source(str(folder), None)
 
 
 @requires("kamal", "hadolint", "bash")
@@ -80,14 +60,14 @@ def plain_template(tmp_path_factory: pytest.TempPathFactory) -> Source:
 )
 @given(shape=shapes())
 def test_an_adoption_is_sound_or_says_where_not_and_loses_nothing(
-    shape: Shape, oracle: Oracle, plain_template: Source
+    shape: Shape, oracle: Oracle, template: Path
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="shape-") as scratch:
         folder = Path(scratch)
         app = shape.create(folder / "shop")
         before = {name: oracle(app, name) for name in shape.destinations}
         try:
-            planned, answers = _adopt(app, folder, plain_template)
+            planned, answers = _adopt(app, folder, in_place(template))
         except BadInput as error:
             refused = str(error)
         else:
@@ -116,11 +96,11 @@ def test_an_adoption_is_sound_or_says_where_not_and_loses_nothing(
             errors = [one for one in adopted.findings if one.level == "error"]
             false = [one for one in errors if _is_false(one, problems)]
             assert not false or not found, false
-        _again(app, folder, plain_template, answers)
+        _again(app, folder, in_place(template), answers)
         _parse(app)
 
 
-def _adopt(app: Path, folder: Path, source: Source) -> tuple[Plan, dict[str, Any]]:
+def _adopt(app: Path, folder: Path, source: Template) -> tuple[Plan, dict[str, Any]]:
     read = inspect_app(app)
     known = known_answers(read, {}, earlier(app))
     known.given |= {name: one for name, one in GIVEN.items() if name not in known.offered}
@@ -452,7 +432,7 @@ def _are_in(words: list[str], others: list[str]) -> bool:
     return all(word in left for word in words)
 
 
-def _again(app: Path, folder: Path, source: Source, answers: dict[str, Any]) -> None:
+def _again(app: Path, folder: Path, source: Template, answers: dict[str, Any]) -> None:
     """What an adoption has made is as a second one would have it."""
     read = inspect_app(app)
     before = earlier(app)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +17,6 @@ from kamalstream.inspect.kamal.files import merged
 from tests.conftest import requires
 from tests.deployments import BASE, HEAD, SIDECAR, read, staging, write
 from tests.kamal_oracle import Oracle, kamals, ours
-
-
-@pytest.fixture(scope="module")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    kamal = Oracle(tmp_path_factory.mktemp("oracle") / "app")
-    yield kamal
-    kamal.close()
 
 
 class Case(NamedTuple):

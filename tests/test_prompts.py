@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
-import yaml
 
 from .fixtures_template import git
+from .terminal import ENTER, Terminal
 
-# A question of yes and no takes the letter alone.
-ENTER = "\r"
 CTRL_C = "\x03"
 CLEAR_LINE = "\x15"
 
 
-class Wizard:
+class Wizard(Terminal):
     """A terminal with `copier copy --trust TEMPLATE APP` in it."""
 
     def __init__(self, template: Path, app: Path) -> None:
-        self.app = app
-        self.child = pexpect.spawn(
+        child = pexpect.spawn(
             sys.executable,
             ["-m", "copier", "copy", "--trust", "--overwrite", str(template), str(app)],
             env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"},
@@ -33,25 +29,7 @@ class Wizard:
             encoding="utf-8",
             timeout=30,
         )
-
-    def sees(self, text: str) -> None:
-        """Wait until `text` is on the screen, whatever the terminal puts between words."""
-        words = [re.escape(word) for word in text.split()]
-        self.child.expect(r"(?:\s|\x1b\[[0-9;?]*[A-Za-z])+".join(words))
-
-    def answers(self, question: str, answer: str = "", end: str = ENTER) -> None:
-        self.sees(question)
-        self.child.send(answer + end)
-
-    def ends(self) -> int:
-        self.child.expect(pexpect.EOF)
-        self.child.close()
-        return int(self.child.exitstatus)
-
-    @property
-    def stored(self) -> dict[str, object]:
-        loaded: dict[str, object] = yaml.safe_load((self.app / ".copier-answers.yml").read_text())
-        return loaded
+        super().__init__(app, child)
 
 
 @pytest.fixture

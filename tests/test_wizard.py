@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
-import yaml
 
 from kamalstream.ask.answers import is_asked
 from kamalstream.ask.questions import questions
 
 from .fixtures_init import files_of
 from .fixtures_template import RELEASE
+from .terminal import ENTER, Terminal
 
-ENTER = "\r"
 CTRL_C = "\x03"
 DOWN = "\x1b[B"
 CLEAR_LINE = "\x15"
@@ -34,14 +33,14 @@ main()
 """
 
 
-class Wizard:
+class Wizard(Terminal):
     """A terminal with `kamalstream init APP` in it."""
 
     def __init__(self, template: Path, app: Path, *options: str, **environment: str) -> None:
-        self.template, self.app = template, app
+        self.template = template
         self.before = files_of(app)
         code = RUN.format(template=str(template), release=RELEASE)
-        self.child = pexpect.spawn(
+        child = pexpect.spawn(
             sys.executable,
             ["-c", code, "init", str(app), *options],
             env={
@@ -55,29 +54,13 @@ class Wizard:
             encoding="utf-8",
             timeout=40,
         )
-        self.seen = ""
-
-    def sees(self, text: str) -> None:
-        """Wait until `text` is on the screen, whatever the terminal puts between words."""
-        words = [re.escape(word) for word in text.split()]
-        self.child.expect(r"(?:\s|\x1b\[[0-9;?]*[A-Za-z])+".join(words))
-        self.seen += str(self.child.before) + str(self.child.after)
-
-    def answers(self, question: str, answer: str = "", end: str = ENTER) -> None:
-        self.sees(question)
-        self.child.send(answer + end)
+        super().__init__(app, child)
 
     def leaves(self, question: str) -> int:
         """Press Ctrl-C at `question`."""
         self.answers(question, CTRL_C, end="")
         self.sees("Nothing was changed.")
         return self.ends()
-
-    def ends(self) -> int:
-        self.child.expect(pexpect.EOF)
-        self.seen += str(self.child.before)
-        self.child.close()
-        return int(self.child.exitstatus)
 
     def is_as_it_was(self) -> bool:
         return files_of(self.app) == self.before
@@ -94,11 +77,6 @@ class Wizard:
         hidden = ("advanced", "registry_username")
         shown = [n for n in questions() if n == "own_files" or (n not in hidden and is_asked(n))]
         self.child.send(DOWN * (shown.index(answer) + 1) + ENTER)
-
-    @property
-    def stored(self) -> dict[str, object]:
-        loaded: dict[str, object] = yaml.safe_load((self.app / ".copier-answers.yml").read_text())
-        return loaded
 
 
 @pytest.fixture
