@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .fixtures_template import commit, git, make_app, render, snapshot
+from .fixtures_template import RELEASE, commit, git, make_app, render, snapshot
 
 NEXT = "v0.2.0"
 #: Files that every release renders, in the order of their names.
@@ -86,7 +86,7 @@ def update(app: Path, *options: str, **environment: str) -> subprocess.Completed
 def adopt(template: Path, folder: Path, name: str = "rails_8_1", **answers: Any) -> Path:
     """Make an app that was rendered from the first release, without an edit of its owner yet."""
     app = make_app(name, folder)
-    render(template, app, answers)
+    render(template, app, answers, vcs_ref=RELEASE)
     commit(app, "Deploy with Kamal and Litestream")
     return app
 
