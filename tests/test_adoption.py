@@ -574,7 +574,7 @@ def test_what_code_decides_hides_nothing_else(build: Build) -> None:
     assert (
         "config/deploy.staging.yml: the accessory has to be in config/deploy.yml first" in ran.out
     )
-    accepted(app.path, "staging")
+    accepted(app, "staging")
     again = app.adopt()
     assert again.code == 1
     assert by_hand(again) == by_hand(ran), "what was never put in was not taken out"

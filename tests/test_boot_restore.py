@@ -22,7 +22,9 @@ LITESTREAM = """\
 echo "litestream $*" >> "$CALLS"
 case $FAKE in
   backup) echo restored > "$6" ;;
-  slow) sleep 1; echo restored > "$6" ;;
+  slow)
+    while [ "$(grep -c "^litestream" "$CALLS")" -lt "${TOGETHER:-1}" ]; do sleep 0.1; done
+    sleep 1; echo restored > "$6" ;;
   for-ever) exec sleep 60 ;;
   broken) echo "cannot read the bucket" >&2; exit 1 ;;
   none) ;;
@@ -286,7 +288,9 @@ def test_the_entrypoint_calls_it_in_one_line(container: Container) -> None:
 def test_two_containers_that_boot_at_once_do_not_get_into_each_others_way(
     container: Container,
 ) -> None:
-    started = [container.start("bin/boot-restore", *SERVER, fake="slow") for _ in range(4)]
+    started = [
+        container.start("bin/boot-restore", *SERVER, fake="slow", TOGETHER="4") for _ in range(4)
+    ]
     ended = [(process.communicate(timeout=60)[0], process.returncode) for process in started]
     assert [code for _, code in ended] == [0, 0, 0, 0]
     late = f"Another container has brought {container.primary} back."

@@ -299,7 +299,7 @@ REFUSED = {
     "a key as a symbol": "litestream:\n  :access_key_id: old\n",
     "litestream twice": "litestream:\n  a: 1\nlitestream:\n  b: 2\n",
     "a merge beside litestream": "d: &d\n  litestream: {a: 1}\n<<: *d\n",
-    "a merge under litestream": "d: &d {a: 1}\nlitestream:\n  <<: *d\n",
+    "a merge under litestream": "d: &d {access_key_id: a}\nlitestream:\n  <<: *d\n",
     "an alias as litestream": "d: &d\n  a: 1\nlitestream: *d\n",
     "an alias to litestream": "litestream: &l\n  a: 1\nother: *l\n",
     "an alias as a value": "d: &d old\nlitestream:\n  access_key_id: *d\n",

@@ -605,10 +605,13 @@ class Check:
 
     def remove(self) -> None:
         path = self.entry()
-        alone = len(_at(self.old, path[:-1])) == 1
-        if path and not (alone and "|" in self.text):
-            # A comment that an emptied parent leaves can become a line of a text above it.
-            after = self.before.remove(path)
+        if path:
+            try:
+                after = self.before.remove(path)
+            except UnsureError:
+                # A comment that is left would become a line of a text above it.
+                assert "|" in self.text
+                return
             expected = self.expected()
             del _at(expected, path[:-1])[path[-1]]
             while (path := path[:-1]) and not _at(expected, path):

@@ -26,7 +26,8 @@ def check(app: App) -> Iterator[Finding]:
             )
         elif hosts:
             yield from _accessory(one, hosts[0])
-    for one, other in combinations(found, 2):
+    # Where code names a server, those that are written still count.
+    for one, other in combinations(deployments(app), 2):
         yield from _collide(one, other)
 
 
