@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,24 +14,15 @@ from typing import Any
 from kamalstream import programs
 from kamalstream.check.bucket_requests import Bucket
 from kamalstream.check.finding import Finding
-from kamalstream.edit.credentials import NAMES, keys
 from kamalstream.errors import BadInput
 from kamalstream.facts import LITESTREAM
 from kamalstream.inspect.adopted import App, load_mapping
+from kamalstream.prove.real_bucket import keys, remedy, run
 
-_ENV = {name: f"LITESTREAM_{name.upper()}" for name in NAMES}
 # Top-level settings that reach outside: they are for the one that runs on the server.
 _OUTWARD = ("dbs", "addr", "mcp-addr", "exec", "socket", "heartbeat-url", "heartbeat-interval")
 _PER_DATABASE = ("path", "replica", "replicas", "meta-path", "meta-dir", "dir")
 _ROWS = 20
-_PATIENCE = 60
-_HINTS = {
-    "NoSuchBucket": "There is no such bucket: create it, private, and run this again.",
-    "InvalidAccessKeyId": "The storage does not know the key: kamalstream credentials",
-    "SignatureDoesNotMatch": "The secret key is another one: kamalstream credentials",
-    "AccessDenied": "The keys may not read, write, list and delete in that bucket: allow them to.",
-    "x509": "The certificate of that endpoint is not trusted from here.",
-}
 
 
 def check_bucket(app: App) -> Iterator[Finding]:
@@ -44,7 +33,7 @@ def check_bucket(app: App) -> Iterator[Finding]:
         yield Finding("live.bucket", "warning", "", 0, message, "https://litestream.io/install/")
         return
     try:
-        pair = _keys(app)
+        pair = keys(app.root)
     except BadInput as error:
         problem, _, more = str(error).partition("\n")
         fix = more or "kamalstream credentials"
@@ -53,18 +42,6 @@ def check_bucket(app: App) -> Iterator[Finding]:
     for entry, replica in _targets(app):
         with tempfile.TemporaryDirectory(prefix="kamalstream-probe-") as scratch:
             yield from _probe(app, program, Path(scratch), entry, replica, pair)
-
-
-def _keys(app: App) -> dict[str, str]:
-    """Return the keys as `.kamal/read_secrets.rb` finds them: environment, then credentials."""
-    given = {name: os.environ.get(_ENV[name], "").strip() for name in NAMES}
-    if all(given.values()):
-        return given
-    found = {**keys(app.root), **{name: value for name, value in given.items() if value}}
-    missing = [name for name in NAMES if name not in found]
-    if missing:
-        raise BadInput(f"the credentials have no litestream: {' and '.join(missing)}")
-    return found
 
 
 def _targets(app: App) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -120,9 +97,9 @@ def _probe(
         return
     back = False
     # Long enough for a sync; when the command ends, what is left is uploaded.
-    said = _run(program, pair, "replicate", "-config", config, "-exec", "sleep 3")
+    said = run(program, pair, "replicate", "-config", config, "-exec", "sleep 3").problem
     if not said:
-        said = _run(program, pair, "restore", "-config", config, "-o", restored, database)
+        said = run(program, pair, "restore", "-config", config, "-o", restored, database).problem
         back = not said and _rows(restored) == _rows(database)
     if not back:
         yield Finding(
@@ -131,9 +108,7 @@ def _probe(
             LITESTREAM,
             app.line_of(LITESTREAM, rf"bucket:\s*{re.escape(bucket)}\b"),
             f"a database written to {bucket} does not come back: {said or 'it differs'}",
-            next(
-                (hint for word, hint in _HINTS.items() if word in said), "See Litestream's words."
-            ),
+            remedy(said) or "See Litestream's words.",
         )
     try:
         there.remove(prefix + "/")
@@ -165,29 +140,6 @@ def _config(
     return json.dumps({**settings, "shutdown-sync-timeout": "5s", "dbs": [probe]})
 
 
-def _run(program: Path, pair: dict[str, str], *arguments: str | Path) -> str:
-    """Run Litestream; return what it says went wrong, nothing where all went well."""
-    # AWS_… would win over the keys, and AWS_CA_BUNDLE stops every S3 client of 0.5.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LITESTREAM_"))}
-    process = subprocess.Popen(
-        [program, *arguments],
-        env=kept | {_ENV[name]: value for name, value in pair.items()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    try:
-        output, _ = process.communicate(timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        # It tries again and again; what it says of that is the reason.
-        process.kill()
-        output, _ = process.communicate()
-        return _problem(output) or f"no answer within {_PATIENCE} seconds"
-    last = (output.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-    return _problem(output) or (last if process.returncode else "")
-
-
 def _make(database: Path) -> None:
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -205,13 +157,3 @@ def _rows(database: Path) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT * FROM probe ORDER BY id").fetchall()
     finally:
         connection.close()
-
-
-def _problem(output: str) -> str:
-    """Return Litestream's last error, nothing where there was none."""
-    errors = [line for line in output.splitlines() if re.search(r"level=ERROR|^Error:", line)]
-    if not errors:
-        return ""
-    said = re.search(r"\b(?:error|err)=\"((?:[^\"\\]|\\.)*)\"", errors[-1])
-    text = said[1].replace('\\"', '"') if said else errors[-1].removeprefix("Error: ")
-    return text[:300]

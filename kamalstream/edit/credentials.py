@@ -20,6 +20,7 @@ from kamalstream.errors import BadInput
 NAMES = ("access_key_id", "secret_access_key")
 ENV_KEY = "RAILS_MASTER_KEY"
 SHARED, SHARED_KEY = Path("config/credentials.yml.enc"), Path("config/master.key")
+PRODUCTION_ENV = "production"
 PRODUCTION = Path("config/credentials/production.yml.enc")
 PRODUCTION_KEY = Path("config/credentials/production.key")
 SETTINGS = (Path("config/application.rb"), Path("config/environments/production.rb"))
@@ -99,17 +100,20 @@ def presence(app: Path) -> Presence:
         return Presence(frozenset(), f"{path}: {unsure}.")
 
 
-def keys(app: Path) -> dict[str, str]:
+def keys(app: Path, environment: str = PRODUCTION_ENV) -> dict[str, str]:
     """Return those of the two keys that the credentials hold: name of NAMES → value.
 
-    For handing them to a program's environment, and nothing else. Raises BadInput, as `store`.
+    `environment` is the one whose own credentials are looked for first. For handing them to a
+    program's environment, and nothing else. Raises BadInput, as `store`.
     """
-    path = _path(app)
+    own = Path(f"config/credentials/{environment}.yml.enc")
+    path = own if (app / own).exists() else _path(app)
     if not (app / path).exists():
         return {}
     why = ""
     try:
-        return credentials_yaml.values(_read(app, path, *_key(app, path)), NAMES)
+        text = _read(app, path, *_key(app, path, environment))
+        return credentials_yaml.values(text, NAMES)
     except credentials_yaml.UnsureError as unsure:
         why = str(unsure)
     raise BadInput(f"{path}: {why}.")
@@ -133,9 +137,10 @@ def _path(app: Path) -> Path:
     return SHARED
 
 
-def _key(app: Path, path: Path) -> tuple[str, bytes]:
+def _key(app: Path, path: Path, environment: str = PRODUCTION_ENV) -> tuple[str, bytes]:
     """Return where the key was found and the key, in the order Rails looks."""
-    key_path = PRODUCTION_KEY if (app / PRODUCTION_KEY).exists() else SHARED_KEY
+    own = Path(f"config/credentials/{environment}.key")
+    key_path = own if (app / own).exists() else SHARED_KEY
     written = os.environ.get(ENV_KEY, "")
     # ActiveSupport's `presence`: a blank variable counts as none.
     from_env = bool(written.strip())
