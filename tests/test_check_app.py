@@ -1,7 +1,8 @@
-"""What can be wrong around a deployment: hosts, uploads, servers, a second replicator."""
+"""What can be wrong around a deployment: hosts, uploads, servers, a second replicator, SQLite."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,6 +231,38 @@ def test_the_gem_alone_is_a_note(app: Path) -> None:
     assert [finding.level for finding in found(app, "replicators.gem")] == ["note"]
     (app / "Procfile.dev").write_text("backup: bin/rails litestream:replicate\n")
     assert found(app, "replicators.two") == []
+
+
+# --- SQLite's WAL-reset bug ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.7.3", "2.9.1", "2.9.2.rc1"])
+def test_a_gem_with_the_wal_reset_bug_is_a_warning_with_its_remedy(app: Path, version: str) -> None:
+    lock = (app / "Gemfile.lock").read_text()
+    older = re.sub(r"^    sqlite3 \([\d.]+", f"    sqlite3 ({version}", lock, flags=re.MULTILINE)
+    (app / "Gemfile.lock").write_text(older)
+    [finding] = found(app, "sqlite.wal-reset")
+    assert (finding.level, finding.file) == ("warning", "Gemfile.lock")
+    assert f"sqlite3 ({version}" in older.splitlines()[finding.line - 1]
+    assert "bundle update --conservative sqlite3" in finding.fix
+
+
+@pytest.mark.parametrize("version", ["2.9.2", "2.10.2", "3.0.0", "by.hand"])
+def test_a_gem_that_has_it_mended_is_nothing_to_say(app: Path, version: str) -> None:
+    lock = (app / "Gemfile.lock").read_text()
+    (app / "Gemfile.lock").write_text(
+        re.sub(r"^    sqlite3 \([\d.]+", f"    sqlite3 ({version}", lock, flags=re.MULTILINE)
+    )
+    assert found(app, "sqlite.wal-reset") == []
+
+
+def test_litestream_0_3_has_the_wal_reset_bug(
+    deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes", litestream_version="0.3")
+    [finding] = found(app, "sqlite.wal-reset")
+    assert (finding.level, finding.file) == ("warning", "config/litestream.yml")
+    assert "--data litestream_version=0.5" in finding.fix
 
 
 # --- .dockerignore, as BuildKit reads it ----------------------------------------------------------

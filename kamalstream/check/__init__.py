@@ -17,6 +17,7 @@ from kamalstream.check import (
     replicators,
     secrets,
     servers,
+    sqlite,
     uploads,
     volumes,
 )
@@ -32,6 +33,7 @@ _CHECKS = (
     accessory,
     servers,
     replicators,
+    sqlite,
     secrets,
     image,
     boot_restore,

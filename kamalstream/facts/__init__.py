@@ -21,8 +21,11 @@ PROVIDERS = _load("providers")
 VERSIONS = _load("versions")
 LITESTREAM_KEYS = _load("litestream")
 IMAGE = _load("image")
-DEFAULT_DATABASES: dict[str, str] = _load("databases")["default"]
-EPHEMERAL: frozenset[str] = frozenset(_load("databases")["ephemeral"])
+_DATABASES = _load("databases")
+DEFAULT_DATABASES: dict[str, str] = _DATABASES["default"]
+EPHEMERAL: frozenset[str] = frozenset(_DATABASES["ephemeral"])
+#: SQLite's WAL-reset bug: the release that mends it, and who brings an older one.
+WAL_RESET: dict[str, Any] = _DATABASES["wal_reset"]
 
 #: Where Rails lives in the image that the template renders, and where its volume is mounted.
 RAILS_ROOT = "/rails"
