@@ -1,6 +1,7 @@
 """`make bench`: what our part costs, as ratios against a baseline measured in the same run.
 
-Prints a table and writes it with a plot to build/bench.md and build/bench.svg.
+Prints a table and writes it with a plot to build/bench.md and build/bench.svg. Fails where the
+estimate of the bill (docs/bill.md) is more than a fifth off what is measured.
 """
 
 from __future__ import annotations
@@ -15,12 +16,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import request_count
+import yaml
+
+from kamalstream import programs
+from kamalstream.ask.bill import bill
 from kamalstream.check import check_files
+from kamalstream.facts import DEFAULT_DATABASES, REPLICATION, in_container
 from kamalstream.inspect.adopted import App
+from kamalstream.prove.s3 import ScratchS3
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sys.executable).parent
 ROUNDS = 5
+WRITTEN = REPLICATION["load"]["busy"]
+# What recipes for Rails 8 have, with the defaults of Litestream.
+USUAL = yaml.safe_dump(
+    {
+        "dbs": [
+            {
+                "path": in_container(path),
+                "replicas": [
+                    {
+                        "type": "s3",
+                        "bucket": "your-backups-bucket",
+                        "path": f"myapp/{Path(path).name}",
+                        "endpoint": "https://nyc3.digitaloceanspaces.com",
+                    }
+                ],
+            }
+            for path in DEFAULT_DATABASES.values()
+        ]
+    }
+)
 ANSWERS = ("server_ip=203.0.113.10", "domain=app.example.com", "bucket=app-backups")
 
 
@@ -97,6 +125,33 @@ def ratios(folder: Path) -> list[Ratio]:
     ]
 
 
+def requests(folder: Path) -> list[Ratio]:
+    """Measure the requests of the file that is rendered, in use for as long as backups are kept."""
+    litestream = programs.litestream("0.5")
+    if litestream is None:
+        raise SystemExit("Litestream 0.5 is not on this machine: no request can be counted.")
+    load = {in_container(DEFAULT_DATABASES[k]): v for k, v in WRITTEN.items() if k != "other"}
+    app = App(folder / "app")
+    ours = (app.root / "config/litestream.yml").read_text("utf-8")
+    with ScratchS3() as s3:
+        theirs = request_count.a_minute(litestream, USUAL, load, s3, folder / "usual", seconds=120)
+        seen = request_count.a_minute(
+            litestream, ours, load, s3, folder / "ours", seconds=240, faster=30
+        )
+    estimate = sum(bill(app.answers).requests["busy"].values())
+    # Nobody charges for deleting.
+    measured = sum(rate for (kind, _), rate in seen.items() if kind != "DELETE")
+    print({" ".join(what): round(rate, 2) for what, rate in sorted(seen.items())})
+    return [
+        Ratio(
+            f"requests of the rendered litestream.yml ({measured:.0f} a minute)",
+            f"those of the usual one, four databases ({sum(theirs.values()):.0f})",
+            measured / sum(theirs.values()),
+        ),
+        Ratio(f"requests estimated ({estimate:.0f} a minute)", "measured", estimate / measured),
+    ]
+
+
 def table(measured: list[Ratio]) -> str:
     """Return the ratios as a Markdown table."""
     rows = [f"| {ratio.what} | {ratio.against} | {ratio.value:.2f} |\n" for ratio in measured]
@@ -120,11 +175,14 @@ def main() -> None:
     """Measure, print and write."""
     with tempfile.TemporaryDirectory(prefix="kamalstream-bench-") as folder:
         measured = ratios(Path(folder))
+        measured += requests(Path(folder))
     print(table(measured))
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     (build / "bench.md").write_text(table(measured), "utf-8")
     (build / "bench.svg").write_text(plot(measured), "utf-8")
+    if not 0.8 <= measured[-1].value <= 1.2:
+        raise SystemExit("The estimate of the bill is more than a fifth off what was measured.")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ _LIMITS = """
   upload after it, 0.3.13 restores the snapshot alone, and it may restore half a transaction. The
   kills above come when it has been replicating for 2.5 seconds. 0.5 with the rendered
   `monitor-interval: 750ms` kept the bound in 240 kills from 0.3 seconds after its start, too.
+- **Jobs.** The drills and kills above are with `queue_loss: 2s`. Its default lets a lost server
+  take five or ten seconds of the queue database, for the sake of the bill: [bill.md](bill.md).
+- **A moment that is older than an hour** comes back as it was at the last full five minutes before
+  it.
 - **Do not lower `monitor-interval` to 500ms.** Litestream 0.5.17 may then upload a snapshot before
   the change it covers; killed in that instant and gone on from the restored state, a later restore
   failed with "nonsequential page numbers": 65 of 240 at 500ms, none of 160 at 750ms and at 1s.

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kamalstream.ask.bill import in_words
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
@@ -24,6 +25,7 @@ from kamalstream.commands import init as init_command
 from kamalstream.commands import update as update_command
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
+from kamalstream.terminal import fold
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,6 +110,8 @@ def check(
     else:
         if findings:
             print(as_text(findings), end="\n\n")
+        if "storage_provider" in checked.answers:
+            print(fold(in_words(checked.answers), Console()))
         print(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
         print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
     raise typer.Exit(0 if ok(findings) else 1)

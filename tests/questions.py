@@ -9,7 +9,7 @@ import yaml
 from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 
-from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, IMAGE, PROVIDERS, VERSIONS
+from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, IMAGE, PROVIDERS, REPLICATION, VERSIONS
 
 from .conftest import ROOT
 from .fixtures_template import ANSWERS
@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "volumes": [],
     "databases": DEFAULT_DATABASES,
     "backup_ephemeral": False,
+    "queue_loss": "5s",
     "litestream_version": "0.5",
     "retention": "720h",
     "ruby_version": "3.4.7",
@@ -69,6 +70,7 @@ def problem(question: str, answer: Any, **others: Any) -> str:
             "providers": PROVIDERS,
             "versions": VERSIONS,
             "image_defaults": IMAGE,
+            "replication": REPLICATION,
             "rails_databases": {"default": DEFAULT_DATABASES, "ephemeral": sorted(EPHEMERAL)},
             "_copier_conf": {"data": {}, "defaults": False},
             **GOOD,

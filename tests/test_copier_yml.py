@@ -25,6 +25,7 @@ CONTRACT = {
     "endpoint",
     "databases",
     "backup_ephemeral",
+    "queue_loss",
     "litestream_version",
     "retention",
     "ruby_version",
@@ -35,9 +36,10 @@ CONTRACT = {
     "heartbeat_url",
     "own_files",
 }
-FACTS = {"providers", "versions", "rails_databases", "image_defaults"}
+FACTS = {"providers", "versions", "rails_databases", "image_defaults", "replication"}
 WORKED_OUT = FACTS | {
     "backed_up",
+    "bill",
     "built",
     "data_volumes",
     "deployments",

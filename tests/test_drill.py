@@ -269,7 +269,7 @@ def test_the_loss_bound_follows_the_intervals_of_the_file() -> None:
         "myapp/production.sqlite3",
     )
     assert first.line == 12
-    assert first.loss_bound == 11.5
+    assert first.loss_bound == 12.0
     assert second.loss_bound == third.loss_bound == 2.0
 
 

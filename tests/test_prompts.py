@@ -86,6 +86,7 @@ def test_the_rest_is_asked_for_whoever_wants_it(wizard: Wizard) -> None:
     wizard.sees("Every SQLite database")
     wizard.child.send("\x1b" + ENTER)  # Alt-Enter ends what has several lines
     wizard.answers("Replicate the cache and cable databases too?", "y", end="")
+    wizard.answers("How much of the jobs")
     wizard.answers("Release series of Litestream")
     wizard.answers("How long a backup stays", CLEAR_LINE + "7d")
     wizard.sees("write 168h")
@@ -101,6 +102,7 @@ def test_the_rest_is_asked_for_whoever_wants_it(wizard: Wizard) -> None:
         "storage_provider": "custom",
         "endpoint": "https://s3.example.com",
         "backup_ephemeral": True,
+        "queue_loss": "5s",
         "retention": "168h",
         "ruby_version": "3.4.7",
         "registry_username": "jane",

@@ -17,6 +17,7 @@ from pytest_copie.plugin import Copie, Result
 from kamalstream import programs
 from kamalstream.facts import DEFAULT_DATABASES, OWNABLE, PROVIDERS, VERSIONS
 from kamalstream.inspect.image.dockerignore import excluded
+from kamalstream.prove.redirect import replicated
 
 from .conftest import requires
 from .fixtures_template import ANSWERS, commit, git, make_app, render
@@ -133,7 +134,7 @@ def test_every_combination(
         endpoint = endpoint.replace("REGION", preset["region"])
         own = preset.get("replica", {}).get(series, {})
         keep = (
-            {"retention", "snapshot-interval", "retention-check-interval"}
+            {"retention", "snapshot-interval", "retention-check-interval", "sync-interval"}
             if series == "0.3"
             else set()
         )
@@ -323,6 +324,8 @@ def test_12_4_litestream_0_5(rendered: Callable[..., Path]) -> None:
     )
     config = load(folder, "config/litestream.yml")
     assert config["snapshot"] == {"interval": "24h", "retention": "168h"}
+    assert config["levels"] == [{"interval": "5m"}, {"interval": "1h"}]
+    assert (config["l0-retention"], config["l0-retention-check-interval"]) == ("1h", "24h")
     assert config["heartbeat-url"] == "https://hc-ping.com/x"
     assert [db["path"] for db in config["dbs"]] == [
         f"/rails/storage/production{suffix}.sqlite3"
@@ -337,6 +340,38 @@ def test_12_4_litestream_0_3(rendered: Callable[..., Path]) -> None:
         (replica,) = database["replicas"]
         assert replica["retention"] == "168h"
         assert replica["snapshot-interval"] == "24h"
+        assert replica["retention-check-interval"] == "12h"
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "series", "looked_at"),
+    [
+        ("digitalocean", {}, "0.5", ["750ms", "3750ms"]),
+        ("aws", {}, "0.5", ["750ms", "8750ms"]),
+        ("aws", {"queue_loss": "2s"}, "0.5", ["750ms", "750ms"]),
+        ("digitalocean", {}, "0.3", [None, "3750ms"]),
+        ("aws", {"queue_loss": "1m"}, "0.3", [None, "58750ms"]),
+        ("aws", {"queue_loss": "2s"}, "0.3", [None, None]),
+    ],
+)
+def test_12_4_jobs_may_be_lost_by_what_requests_cost_and_nothing_else(
+    rendered: Callable[..., Path],
+    provider: str,
+    given: dict[str, str],
+    series: str,
+    looked_at: list[str | None],
+) -> None:
+    file = rendered(provider=provider, series=series, **given) / "config/litestream.yml"
+    entries = yaml.safe_load(file.read_text("utf-8"))["dbs"]
+    seen = [
+        entry.get("monitor-interval") or entry.get("replicas", [{}])[0].get("sync-interval")
+        for entry in entries
+    ]
+    assert seen == looked_at
+    loss = given.get("queue_loss", "5s" if provider == "digitalocean" else "10s")
+    bounds = [entry.loss_bound for entry in replicated(file.read_text("utf-8"))]
+    assert bounds == [2.0, {"2s": 2.0, "5s": 5.0, "10s": 10.0, "1m": 60.0}[loss]]
+    assert f"A lost server takes at most {loss} of it" in file.read_text("utf-8")
 
 
 def test_12_4_what_is_left_out_is_named(rendered: Callable[..., Path]) -> None:

@@ -82,6 +82,10 @@ class Form:
         answers = self._context(told, folder, external)
         return {k: answers[k] for k, q in self._asked.items() if self._applies(q, answers)}
 
+    def worked_out(self, name: str, told: Mapping[str, Any]) -> Any:
+        """Return what the derived value `name` of copier.yml is where `told` are the answers."""
+        return self._context(told, "", None)[name]
+
     def problems(
         self, told: Mapping[str, Any], folder: str = "", external: Mapping[str, Any] | None = None
     ) -> dict[str, str]:

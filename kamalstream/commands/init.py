@@ -23,6 +23,7 @@ from kamalstream.ask.adoption import (
     what_was_read,
 )
 from kamalstream.ask.answers import Known, changed, earlier, settle, unknown
+from kamalstream.ask.bill import in_words
 from kamalstream.ask.questions import Asking, questions
 from kamalstream.ask.review import review
 from kamalstream.ask.validators import RefusedAnswers
@@ -126,6 +127,7 @@ def _plan(
     rendered = scratch / "asked" / app.name
     answers = render(template, rendered, asking)
     for turn in range(1000):
+        console.print(escape(fold(in_words(answers), console)), soft_wrap=True)
         name = None if quietly else review(answers, console.width)
         if name is None:
             break

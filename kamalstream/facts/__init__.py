@@ -21,6 +21,7 @@ PROVIDERS = _load("providers")
 VERSIONS = _load("versions")
 LITESTREAM_KEYS = _load("litestream")
 IMAGE = _load("image")
+REPLICATION = _load("replication")
 _DATABASES = _load("databases")
 DEFAULT_DATABASES: dict[str, str] = _DATABASES["default"]
 EPHEMERAL: frozenset[str] = frozenset(_DATABASES["ephemeral"])

@@ -325,7 +325,8 @@ def _waiting_for_the_first_upload(
         for entry in entries
         if entry.path == path
     }
-    deadline = time.monotonic() + _FIRST_UPLOAD_WITHIN
+    slowest = max((entry.loss_bound for entry in waiting.values()), default=0.0)
+    deadline = time.monotonic() + _FIRST_UPLOAD_WITHIN + slowest
     while waiting and time.monotonic() < deadline and litestream.poll() is None:
         waiting = {
             name: entry

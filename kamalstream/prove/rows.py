@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,12 +79,10 @@ def loss_bound(sync_interval: float = 1.0, monitor_interval: float = 1.0) -> flo
     """Return how old (seconds) the oldest lost commit may be when the server is lost.
 
     Litestream looks at the WAL every `monitor_interval` and uploads what it saw every
-    `sync_interval`, both 1 s by default in 0.3 and 0.5 (db.go, replica.go), so the promise is one
-    sync interval plus one second. In 0.5 the two clocks run apart: at the defaults the worst case
-    is the bound itself plus the upload, which a monitor interval a little below 1 s makes room
-    for. A longer one adds to the wait.
+    `sync_interval`, both 1 s by default in 0.3 and 0.5 (db.go, replica.go). The two clocks run
+    apart, so the worst case is their sum and the upload, which has the rest of that second.
     """
-    return sync_interval + max(1.0, monitor_interval)
+    return float(math.ceil(sync_interval + max(1.0, monitor_interval)))
 
 
 def broken_promises(found: Comparison, after: Contents, bound: float) -> tuple[str, ...]:
