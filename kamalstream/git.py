@@ -83,6 +83,14 @@ def names(folder: Path, *arguments: str) -> list[str]:
     return sorted({name for name in git(folder, *arguments).split("\0") if name})
 
 
+def is_repository(folder: Path) -> bool:
+    """Tell whether `folder` is in the work tree of a repository; False where there is no git."""
+    try:
+        return git(folder, "rev-parse", "--is-inside-work-tree").strip() == "true"
+    except (BadInput, OSError):
+        return False
+
+
 def committed(app: Path, file: str) -> bytes | None:
     """Return the content of `file` (relative to `app`) in the last commit, None without it."""
     try:

@@ -184,7 +184,6 @@ SAMPLES: dict[str, Sample] = {
             "assumed": (),
             "image_gems": ("sqlite3",),
             "asset_builders": ("importmap-rails",),
-            "solid": ("solid_queue", "solid_cache", "solid_cable"),
             "javascript.manager": None,
             "assets": "propshaft",
             "api_only": False,

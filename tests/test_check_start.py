@@ -22,7 +22,8 @@ PLUGIN = 'plugin :solid_queue if ENV["SOLID_QUEUE_IN_PUMA"]'
 @pytest.fixture
 def app(fresh: Callable[..., Path]) -> Path:
     folder = fresh()
-    for file in ("Gemfile.lock", PUMA, "config/application.rb", "config/database.yml"):
+    solid = ("db/queue_schema.rb", PRODUCTION_RB)
+    for file in ("Gemfile.lock", PUMA, "config/application.rb", "config/database.yml", *solid):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(APPS / "rails_8_1" / file, folder / file)
     # Whatever the tests about jobs say otherwise.
@@ -256,6 +257,22 @@ def test_jobs_in_puma_and_in_the_script_of_cmd_are_said(app: Path) -> None:
     (app / "Procfile").write_text("web: bin/rails s\njobs: bundle exec rake solid_queue:start\n")
     [finding] = found(app, *_QUEUE)
     assert (finding.id, finding.file, finding.line) == ("queue.twice", "Procfile", 2)
+
+
+def test_a_queue_that_is_not_installed_stops_puma(app: Path) -> None:
+    (app / "db/queue_schema.rb").unlink()
+    [finding] = found(app, *_QUEUE, "queue.fails")
+    assert (finding.id, line(app, finding)) == ("queue.fails", _ON)
+    assert "not installed" in finding.message
+    replace(app, DEPLOY, _ON, "WEB: 1")
+    assert found(app, "queue.fails") == []
+
+
+def test_a_queue_without_active_job_stops_puma(app: Path) -> None:
+    replace(app, "config/application.rb", "rails/all", "active_record/railtie")
+    [finding] = found(app, *_QUEUE, "queue.fails")
+    assert finding.id == "queue.fails"
+    assert "no Active Job" in finding.message
 
 
 # --- The assets ----------------------------------------------------------------------------------

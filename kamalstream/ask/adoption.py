@@ -81,10 +81,15 @@ def what_was_read(facts: AppFacts, known: Known) -> list[str]:
     if facts.ruby.version:
         parts.append(f"Ruby {facts.ruby.version} ({facts.ruby.file})")
     parts.append("databases: " + (", ".join(facts.databases.sqlite) or "not known"))
+    if facts.databases.other:
+        others = ", ".join(f"{name} ({kind})" for name, kind in facts.databases.other.items())
+        parts.append(f"not backed up, as it is not SQLite: {others}")
     further = [one.name for one in facts.kamal.deployments if one.name] if facts.kamal else []
     if further:
         parts.append(f"destinations: {', '.join(map(str, further))}")
     lines = [f"{facts.path.name}  {'; '.join(parts)}"]
+    if old := _old_rails(facts):
+        lines.append(f"  below 8      {old}")
     lines += [f"  not certain  {said}" for said in (*facts.unreadable, *facts.assumed)]
     lines += [f"  written      {said}" for said in _to_write(facts, known)]
     lines += [f"  not taken    {name} {problem}" for name, problem in known.dropped.items()]
@@ -98,3 +103,14 @@ def _to_write(facts: AppFacts, known: Known) -> Iterator[str]:
         path = answered.get(name) or facts.databases.sqlite.get(name)
         if path:
             yield f"{DATABASE_YML}:{line}: names no file for {name}; it gets {path}"
+
+
+def _old_rails(facts: AppFacts) -> str:
+    """Return what it means that the app runs on a Rails before 8; empty where it does not."""
+    major = (facts.rails_version or "8").partition(".")[0]
+    if not major.isdecimal() or int(major) >= 8 or any(one.locked for one in facts.solid.values()):
+        return ""
+    return (
+        f"Rails {facts.rails_version} brings no Solid Queue, Cache and Cable: with its own "
+        "defaults, jobs that wait and what is cached go with each deploy; broadcasts need Redis"
+    )

@@ -46,7 +46,7 @@ def image(app: AppFacts) -> dict[str, Any]:
     found = {
         "thruster": app.thruster and (app.path / "bin/thrust").is_file(),
         "bootsnap": app.bootsnap,
-        "solid_queue": "solid_queue" in app.solid,
+        "solid_queue": app.solid["solid_queue"].works,
         "asset_path": _asset_path(app),
         **_packages(app),
         "bundle_files": _bundle_files(app.path),

@@ -7,14 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kamalstream import git
-from kamalstream.check.deployed import Deployed, deployments
+from kamalstream.check.deployed import Deployed, built, deployments
 from kamalstream.check.finding import Finding
 from kamalstream.errors import BadInput
+from kamalstream.facts import DATABASE_YML, DOCKERIGNORE, EXECUTABLES, PRODUCTION_RB
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.deployment import Deployment, kamal
 
 #: The keys of the credentials that production may have.
 KEYS = ("config/master.key", "config/credentials/production.key")
+# What the image is built from and starts with; not all are there in every app.
+_NEEDED = (
+    *(DATABASE_YML, PRODUCTION_RB, *EXECUTABLES, DOCKERIGNORE),
+    *("Gemfile", "Gemfile.lock", "config/cable.yml", "config/cache.yml", "config/queue.yml"),
+    *("config/puma.rb", "config/storage.yml", "db/schema.rb"),
+)
 
 
 def check_committed(app: App) -> list[Finding]:
@@ -23,7 +30,29 @@ def check_committed(app: App) -> list[Finding]:
         tracked = git.names(app.root, "ls-files", "-z", "--", *KEYS)
     except (BadInput, OSError):
         return []
-    return [*map(_tracked, tracked), *_volumes_in_use(app)]
+    return [*map(_tracked, tracked), *_left_out(app), *_volumes_in_use(app)]
+
+
+def _left_out(app: App) -> Iterator[Finding]:
+    """Does git ignore what the image needs: Kamal builds from a clone, which lacks it then."""
+    found = built(app)
+    cloned = [one for one in found if one.deployment.builder.context is None]
+    needed = dict.fromkeys(
+        [*_NEEDED, *(file for one in cloned for file in (one.dockerfile, one.litestream))]
+    )
+    ignored = ("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *needed)
+    for file in git.names(app.root, *ignored) if cloned else ():
+        made = any(file in (app.text(one.dockerfile) or "") for one in cloned)
+        if not (made and file == DATABASE_YML):
+            yield Finding(
+                "git.ignored",
+                "error",
+                file,
+                0,
+                "git ignores it, and Kamal builds the image from a clone of the repository, which "
+                "lacks it",
+                f"git add --force {file} && git commit",
+            )
 
 
 def _tracked(key: str) -> Finding:
@@ -33,8 +62,10 @@ def _tracked(key: str) -> Finding:
         key,
         0,
         "is in git: whoever reads the repository reads every secret",
-        f"git rm --cached {key}; put /{key} into .gitignore; then make a new key, because the old "
-        "one stays in the history (bin/rails credentials:edit after moving both files away)",
+        f"git rm --cached {key} && printf '\\n/{key}\\n' >> .gitignore\n"
+        "git add .gitignore && git commit\n"
+        "Then make a new key, because the old one stays in the history: move it and its .yml.enc "
+        "away, and bin/rails credentials:edit",
     )
 
 

@@ -14,7 +14,6 @@ from kamalstream.facts import (
     DOCKERIGNORE,
     EXECUTABLES,
     NEVER_IN_THE_IMAGE,
-    PRODUCTION_RB,
     RESTORE,
 )
 from kamalstream.inspect.adopted import App
@@ -25,8 +24,6 @@ from kamalstream.inspect.ruby_version import ruby_version
 _NEEDS = (
     (DOCKERFILE, r"^CMD.*bin/thrust\b", "thruster"),
     (DOCKERFILE, r"^\s*(RUN )?bundle exec bootsnap|^RUN bundle exec bootsnap", "bootsnap"),
-    (PRODUCTION_RB, r"^\s*config\.active_job\.queue_adapter\s*=\s*:solid_queue", "solid_queue"),
-    (PRODUCTION_RB, r"^\s*config\.cache_store\s*=\s*:solid_cache_store", "solid_cache"),
     ("config/database.yml", r"adapter:\s*sqlite3", "sqlite3"),
 )
 
@@ -60,20 +57,7 @@ def _gems(app: App) -> Iterator[Finding]:
         )
     if app.lockfile.unreadable:
         return
-    if app.line_of(DOCKERFILE, r'^CMD \["\./bin/rails"') and "thruster" not in app.lockfile.gems:
-        yield Finding(
-            "gems.thruster",
-            "note",
-            DOCKERFILE,
-            app.line_of(DOCKERFILE, r"^CMD"),
-            "Puma serves the assets itself: the gem thruster would compress and cache them",
-            "bundle add thruster && bundle binstubs thruster, then "
-            + (
-                'CMD ["./bin/thrust", "./bin/rails", "server"]'
-                if app.is_own(DOCKERFILE)
-                else "kamalstream init again"
-            ),
-        )
+    yield from _thruster(app)
     for file, pattern, gem in _NEEDS:
         line = app.line_of(file, pattern)
         if line and gem not in app.lockfile.gems:
@@ -85,6 +69,28 @@ def _gems(app: App) -> Iterator[Finding]:
                 f"needs the gem {gem}, which is not in Gemfile.lock",
                 f"Run `bundle add {gem}`, or take that line out.",
             )
+
+
+def _thruster(app: App) -> Iterator[Finding]:
+    line = app.line_of(DOCKERFILE, r'^CMD \["\./bin/rails"')
+    if not line or "thruster" in app.lockfile.gems:
+        return
+    fix = ["bundle add thruster && bundle binstubs thruster"]
+    if app.is_own(DOCKERFILE):
+        fix += [f"In {DOCKERFILE}:", 'CMD ["./bin/thrust", "./bin/rails", "server"]']
+        # The proxy would go on asking Puma, past Thruster.
+        asking = [one for one in deployments(app) if one.deployment.get("proxy", "app_port")]
+        fix += [f"Take app_port: out of {one.deployment.file}" for one in asking]
+    else:
+        fix += ["Then: kamalstream init again"]
+    yield Finding(
+        "gems.thruster",
+        "note",
+        DOCKERFILE,
+        line,
+        "Puma is asked directly: the gem thruster before it would compress and cache its answers",
+        "\n".join(fix),
+    )
 
 
 def _ruby(app: App) -> Iterator[Finding]:

@@ -26,14 +26,26 @@ def check(app: App) -> Iterator[Finding]:
 
 
 def _jobs(one: Deployed) -> Iterator[Finding]:
-    if "solid_queue" not in one.app.lockfile.gems or one.variable(_IN_PUMA) is None:
+    solid = one.app.inspected.solid["solid_queue"]
+    if not solid.locked or one.variable(_IN_PUMA) is None:
         return
     plugin = next((m[1] for m in map(_PLUGIN.match, _puma(one.app)) if m), None)
     wanted = bool(one.variable(_IN_PUMA))
     in_puma = plugin is not None and (wanted or _IN_PUMA not in plugin)
     elsewhere = list(_runners(one))
     place = one.deployment.line("env", "clear", _IN_PUMA)
-    if in_puma and elsewhere:
+    if in_puma and not solid.works:
+        why = "is not installed whole" if solid.loaded else f"has no Active Job ({APPLICATION_RB})"
+        yield Finding(
+            "queue.fails",
+            "error",
+            *(place if wanted else (_PUMA, one.app.line_of(_PUMA, _PLUGIN.pattern))),
+            f"Puma of {one.name} stops right after it started: it runs Solid Queue, which {why}",
+            f"Take {_IN_PUMA} out of env: clear: there."
+            if wanted
+            else f'Write there: plugin :solid_queue if ENV["{_IN_PUMA}"]',
+        )
+    elif in_puma and elsewhere:
         file, line, what = elsewhere[0]
         yield Finding(
             "queue.twice",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from kamalstream import git
 from kamalstream.check.deployed import deployments
 from kamalstream.facts import BUCKET_KEYS, GUIDE, READ_SECRETS
 from kamalstream.inspect.adopted import App
@@ -43,8 +46,33 @@ def next_steps(app: App, keys: Sequence[Step], guided: bool) -> str:
         where = " and ".join(dict.fromkeys(elsewhere))
         names = " and ".join(BUCKET_KEYS)
         steps.append(("the two keys of your bucket", f"as {names}, for {where} to fetch"))
-    steps.append(("git add --all && git commit", "Kamal builds from the last commit"))
+    steps += _commit(app)
     steps += [(deploy, "") for deploy in deploys]
     steps[-1] = (deploys[-1], f"{GUIDE} has the rest" if guided else "the first deploy")
-    lines = [f"  {n}. {command:<30} {why}".rstrip() for n, (command, why) in enumerate(steps, 1)]
+    width = max(30, *(len(command) + 1 for command, _ in steps))
+    lines = [f"  {n}. {step[0]:<{width}} {step[1]}".rstrip() for n, step in enumerate(steps, 1)]
     return "\n".join(["What comes next:", *lines])
+
+
+def _commit(app: App) -> Iterator[Step]:
+    """Yield how to commit all, and no key with it."""
+    if not git.is_repository(app.root):
+        yield "git init", "Kamal builds from a git repository"
+    patterns = {f"/{parent}/*.key" for key in _addable_keys(app.root) for parent in [key.parent]}
+    for pattern in sorted(patterns):
+        # The last line of the file may have no end.
+        yield f"printf '\\n%s\\n' '{pattern}' >> .gitignore", "keys stay out of it"
+    yield "git add --all && git commit", "Kamal builds from the last commit"
+
+
+def _addable_keys(app: Path) -> list[Path]:
+    """Return the keys of credentials that `git add --all` would add in the folder `app`."""
+    paths = [file.relative_to(app) for file in app.glob("config/**/*.key")]
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+        where: list[str] = []
+        if not git.is_repository(app):
+            # What its .gitignore would say.
+            git.git(Path(scratch), "init", "--quiet", ".")
+            where = [f"--git-dir={scratch}/.git", f"--work-tree={app}"]
+        listed = ("ls-files", "--others", "--exclude-standard", "-z", "--", *map(str, paths))
+        return [Path(name) for name in git.names(app, *where, *listed)] if paths else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kamalstream.check import check_files
+from kamalstream.check.committed import check_committed
 from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.inspect.adopted import App
 
@@ -12,7 +13,7 @@ from kamalstream.inspect.adopted import App
 def report(app: Path) -> bool:
     """Print what the fast checks find in `app`; return whether none of it is an error."""
     checked = App(app)
-    findings = check_files(checked)
+    findings = [*check_files(checked), *check_committed(checked)]
     to_mend = [finding for finding in findings if finding.fix]
     print(f"  checked: {_checked(checked)}")
     if to_mend:

@@ -14,8 +14,9 @@ from kamalstream.inspect.image.built import Build, Image, read_image
 from kamalstream.inspect.image.dockerfile import dockerfile_env
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.kamal.deployment import Deployment, Kamal, kamal
-from kamalstream.inspect.railties import application, uses_active_storage
+from kamalstream.inspect.railties import application, loads
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
+from kamalstream.inspect.solid import Solid, solid_gems
 from kamalstream.inspect.stock import owned
 from kamalstream.inspect.unreadable import Assumed, Unreadable
 
@@ -32,7 +33,6 @@ _ASSET_BUILDERS = (
     *("shakapacker", "webpacker", "tailwindcss-rails", "dartsass-rails", "bun_bun_bundle"),
 )
 _CONNECTS = re.compile(r"establish_connection\b.*(?:adapter|sqlite)|SQLite3::Database\.new")
-_SOLID = ("solid_queue", "solid_cache", "solid_cable")
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class AppFacts:
 
     `app_name` is a suggestion that Kamal accepts: the service in use, else from the application's
     module, else from the folder. `databases` are those of the main deployment, `further` those of
-    each other destination. `image_gems`, `asset_builders` and `solid` are those of the gems known
-    here that Gemfile.lock holds; `assets` is "propshaft", "sprockets" or None. `active_storage`
-    tells whether the railtie is loaded, `attachments` whether its tables are there too,
-    `storage_service` the service production.rb names. `connects` holds places outside of
-    database.yml where code connects to a database. `image` and `dockerfile_env` (the variables of
-    any stage) are those of the Dockerfile that is there. `own_files` are files that are not as
-    Rails or Kamal wrote them.
+    each other destination. `image_gems` and `asset_builders` are those of the gems known here that
+    Gemfile.lock holds, `solid` how each of the Solid gems is there; `assets` is "propshaft",
+    "sprockets" or None. `active_storage` tells whether the railtie is loaded, `attachments`
+    whether its tables are there too, `storage_service` the service production.rb names. `connects`
+    holds places outside of database.yml where code connects to a database. `image` and
+    `dockerfile_env` (the variables of any stage) are those of the Dockerfile that is there.
+    `own_files` are files that are not as Rails or Kamal wrote them.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class AppFacts:
     connects: tuple[Unreadable, ...]
     image_gems: tuple[str, ...]
     asset_builders: tuple[str, ...]
-    solid: tuple[str, ...]
+    solid: dict[str, Solid]
     javascript: JavaScript
     assets: str | None
     api_only: bool
@@ -124,11 +124,11 @@ def inspect_app(path: Path) -> AppFacts:
         connects=_connects(path),
         image_gems=_present(_IMAGE_GEMS, gems),
         asset_builders=_present(_ASSET_BUILDERS, gems),
-        solid=_present(_SOLID, gems),
+        solid=solid_gems(path),
         javascript=javascript(path),
         assets=next(iter(_present(("propshaft", "sprockets"), gems)), None),
         api_only=app.api_only if app else False,
-        active_storage=uses_active_storage(path),
+        active_storage=loads(path, "active_storage/engine"),
         attachments=_attachments(path),
         storage_service=_storage_service(path),
         dockerfile_env=dockerfile_env(path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,35 @@ def production_databases(
         return Databases(unreadable=error.unreadable)
     except RecursionError:
         return Databases(unreadable=(Unreadable(FILE, 0, "", "a part of it contains itself"),))
+
+
+def with_further(app: Path, files: Mapping[str, str]) -> str:
+    """Return production as config/database.yml of `app` would have it with further databases.
+
+    `files` maps the name of each to its file. What stands there now is the first one, primary,
+    where it is the only one. Where the section cannot be read, the new entries are all of it.
+    """
+    try:
+        document = erb_yaml.read(app, FILE, {})
+        sections = document.mapping(document.root)
+        section = sections["production"]
+        settings = document.mapping(section.value)
+    except (UnreadableError, KeyError, RecursionError):
+        sections, head, indent = {}, "production:\n", 2
+    else:
+        head = document.block(section)
+        indent = next((one.key.start_mark.column for one in settings.values()), 2)
+        if settings and not _several(settings):
+            first, rest = head.split("\n", 1)
+            deeper = textwrap.indent(rest, " " * indent)
+            head = f"{first}\n{' ' * indent}primary:\n{deeper}"
+    # As `rails new` has it, where there is something to take over.
+    common = "<<: *default" if "default" in sections else "adapter: sqlite3"
+    new = "".join(
+        f"{name}:\n  {common}\n  database: {path}\n  migrations_paths: db/{name}_migrate\n"
+        for name, path in files.items()
+    )
+    return head + textwrap.indent(new, " " * indent)
 
 
 def _missing(app: Path) -> str:

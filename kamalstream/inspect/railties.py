@@ -13,8 +13,6 @@ FILE = "config/application.rb"
 _APPLICATION = re.compile(
     r"\bclass\s+(?:(?P<module>[\w:]+)::)?\w+\s*<\s*(?:::)?Rails::Application\b"
 )
-# Also inside %w( … ) and { "…" => … }: how older generators list the frameworks to require.
-_STORAGE = re.compile(r"(?<![\w/])(?:rails/all|active_storage/engine)(?![\w/])")
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,11 @@ def application(app: Path) -> Application | None:
     return None
 
 
-def uses_active_storage(app: Path) -> bool:
-    """Return whether config/application.rb of the app in the folder `app` loads Active Storage."""
-    return any(_STORAGE.search(line) for _, line in code_lines(app / FILE))
+def loads(app: Path, railtie: str) -> bool:
+    """Return whether config/application.rb of the app in the folder `app` loads `railtie`.
+
+    That is a path to require, such as "active_storage/engine"; `rails/all` has all of Rails' own.
+    """
+    # Also inside %w( … ) and { "…" => … }: how older generators list the frameworks to require.
+    said = re.compile(rf"(?<![\w/])(?:rails/all|{railtie})(?![\w/])")
+    return any(said.search(line) for _, line in code_lines(app / FILE))

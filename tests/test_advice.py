@@ -1,0 +1,179 @@
+"""Advice that names commands, followed to the letter: each of them ends well."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kamalstream.check import check_files
+from kamalstream.check.committed import check_committed
+from kamalstream.check.finding import Finding
+from kamalstream.check.next_steps import next_steps
+from kamalstream.inspect.adopted import App
+from kamalstream.inspect.refusal import refusal
+
+from .fixtures_template import commit, git
+
+KEY = "config/master.key"
+
+
+@pytest.fixture
+def app(deployable: Callable[..., Path], tmp_path: Path) -> Path:
+    folder = deployable(tmp_path / "notes")
+    (folder / KEY).write_text("00112233445566778899aabbccddeeff")
+    return folder
+
+
+def follow(folder: Path, command: str) -> None:
+    """Run `command` as a shell does; an editor is left with one line."""
+    editor = {"GIT_EDITOR": "echo Adopted >"}
+    ran = subprocess.run(
+        ["bash", "-e", "-c", command],
+        cwd=folder,
+        env={**os.environ, **editor},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def commands(app: Path) -> list[str]:
+    """Return the next steps that are git's: those that need a server come after them."""
+    lines = next_steps(App(app), [], True).splitlines()
+    steps = [re.split(r"\s{2,}", line.strip().partition(". ")[2])[0] for line in lines[1:]]
+    return [step for step in steps if "git" in step]
+
+
+def found(app: Path, wanted: str) -> list[Finding]:
+    checked = App(app)
+    findings = [*check_files(checked), *check_committed(checked)]
+    return [one for one in findings if one.id == wanted]
+
+
+@pytest.mark.parametrize("ignore", [None, "/tmp\n", "/tmp"])
+def test_a_folder_that_is_no_repository_is_committed_without_its_keys(
+    app: Path, ignore: str | None
+) -> None:
+    shutil.rmtree(app / ".git")
+    (app / ".gitignore").unlink()
+    if ignore is not None:
+        (app / ".gitignore").write_text(ignore)
+    (app / "config/credentials").mkdir()
+    (app / "config/credentials/staging.key").write_text("0" * 32)
+    assert commands(app)[0] == "git init"
+    for command in commands(app):
+        follow(app, command)
+    tracked = git(app, "ls-files").split()
+    assert "config/deploy.yml" in tracked
+    assert [file for file in tracked if file.endswith(".key")] == []
+    assert commands(app) == ["git add --all && git commit"]
+
+
+def test_a_repository_that_ignores_no_key_gets_none(app: Path) -> None:
+    (app / ".gitignore").write_text("/tmp\n")
+    for command in commands(app):
+        follow(app, command)
+    assert KEY not in git(app, "ls-files")
+
+
+def test_a_repository_that_ignores_its_keys_is_committed_in_one_step(app: Path) -> None:
+    (app / ".gitignore").write_text("/config/*.key\n")
+    assert commands(app) == ["git add --all && git commit"]
+
+
+def test_a_key_in_git_is_taken_out(app: Path) -> None:
+    (app / ".gitignore").write_text("/tmp")
+    commit(app, "With the key")
+    [finding] = found(app, "secrets.key-in-git")
+    for command in finding.fix.splitlines()[:2]:
+        follow(app, command)
+    assert found(app, "secrets.key-in-git") == []
+    assert (app / KEY).exists()
+    follow(app, "git add --all && git commit --allow-empty")
+    assert KEY not in git(app, "ls-files")
+
+
+@pytest.mark.parametrize("file", ["config/database.yml", "bin/docker-entrypoint", "Dockerfile"])
+def test_what_git_ignores_gets_into_the_clone_that_kamal_builds_from(
+    app: Path, tmp_path: Path, file: str
+) -> None:
+    assert found(app, "git.ignored") == []
+    git(app, "rm", "--quiet", "--cached", file)
+    (app / ".gitignore").write_text(f"/config/*.key\n/{file}\n")
+    commit(app, "The owner's own")
+    [finding] = found(app, "git.ignored")
+    assert (finding.level, finding.file) == ("error", file)
+    follow(app, finding.fix)
+    assert found(app, "git.ignored") == []
+    git(tmp_path, "clone", "--quiet", str(app), "clone")
+    assert (tmp_path / "clone" / file).exists()
+
+
+def test_a_database_yml_that_the_dockerfile_makes_may_be_ignored(app: Path) -> None:
+    git(app, "rm", "--quiet", "--cached", "config/database.yml")
+    (app / ".gitignore").write_text("/config/database.yml\n")
+    with (app / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("RUN cp config/database.yml.example config/database.yml\n")
+    assert found(app, "git.ignored") == []
+
+
+def test_a_build_from_the_folder_itself_takes_what_git_ignores(app: Path) -> None:
+    git(app, "rm", "--quiet", "--cached", "config/database.yml")
+    (app / ".gitignore").write_text("/config/database.yml\n")
+    deploy = app / "config/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("builder:\n", "builder:\n  context: .\n"))
+    assert found(app, "git.ignored") == []
+
+
+def test_a_script_is_made_executable(app: Path) -> None:
+    (app / "bin/restore").chmod(0o644)
+    [finding] = found(app, "file.mode")
+    follow(app, finding.fix)
+    assert found(app, "file.mode") == []
+
+
+def test_a_file_that_is_gone_is_checked_out_again(app: Path) -> None:
+    commit(app, "Adopted")
+    (app / "config/litestream.yml").unlink()
+    [finding] = found(app, "litestream.missing")
+    follow(app, finding.fix.partition(", or: ")[0])
+    assert found(app, "litestream.missing") == []
+
+
+def test_a_rails_app_further_in_is_named(app: Path) -> None:
+    above = app.parent
+    assert "There is one in notes/: run this" in (refusal(above) or "")
+    (above / "apps").mkdir()
+    app.rename(above / "apps/notes")
+    assert "in apps/notes/: run" in (refusal(above) or "")
+
+
+def test_an_app_without_active_record_is_refused(app: Path) -> None:
+    application = app / "config/application.rb"
+    application.write_text(application.read_text().replace("rails/all", "action_mailer/railtie"))
+    assert refusal(app) is None, "it has a database.yml"
+    (app / "config/database.yml").unlink()
+    assert "has no Active Record" in (refusal(app) or "")
+
+
+@pytest.mark.parametrize(("version", "controller"), [("8.1.0", True), ("7.0.8", False)])
+def test_an_app_that_does_not_answer_the_proxy_gets_a_route(
+    app: Path, version: str, controller: bool
+) -> None:
+    routes, lock = app / "config/routes.rb", app / "Gemfile.lock"
+    lock.write_text(
+        re.sub(r"^    rails \(.*\)", f"    rails ({version})", lock.read_text(), flags=re.M)
+    )
+    before = routes.read_text()
+    routes.write_text(re.sub(r"(?m)^.*rails/health.*\n", "", before))
+    [finding] = found(app, "health.no-route")
+    assert ("rails/health#show" in finding.fix) == controller
+    line = finding.fix.removeprefix("Write there: ")
+    routes.write_text(routes.read_text().replace("routes.draw do\n", f"routes.draw do\n  {line}\n"))
+    assert found(app, "health.no-route") == []
