@@ -184,7 +184,7 @@ SAMPLES: dict[str, Sample] = {
             "assumed": (),
             "image_gems": ("sqlite3",),
             "asset_builders": ("importmap-rails",),
-            "javascript.manager": None,
+            "javascript.lockfiles": (),
             "assets": "propshaft",
             "api_only": False,
             "active_storage": True,
@@ -385,8 +385,8 @@ SAMPLES: dict[str, Sample] = {
     ),
     "two lockfiles": Sample(
         app({"package.json": "{}", "yarn.lock": ""}) | {"package-lock.json": "{}"},
-        {"javascript.manager": None},
-        (("package.json", 0, "there are lockfiles of npm and yarn"),),
+        {"javascript.manager": "yarn"},
+        (("package.json", 0, "there are lockfiles of yarn and npm, and yarn is taken"),),
     ),
     "images and files": Sample(
         app(
@@ -461,7 +461,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "a folder without anything": Sample(
         {"README.md": ""},
-        {"rails_version": None, "databases.sqlite": {}, "javascript.manager": None},
+        {"rails_version": None, "databases.sqlite": {}, "javascript.lockfiles": ()},
         (
             ("config/database.yml", 0, "there is no such file"),
             ("Gemfile.lock", 0, "there is no such file"),

@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from kamalstream import facts, programs
-from kamalstream.ask.image import image
+from kamalstream.ask.image import image, still_pinned
 from kamalstream.check import check_files
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.image.dockerfile import dockerfile_packages
+from kamalstream.inspect.stock import is_stock
 
 from .conftest import requires
 from .fixtures_template import render
@@ -53,9 +54,21 @@ def found(app: Path) -> dict[str, Any]:
     return image(inspect_app(app))
 
 
-@pytest.mark.parametrize("name", ["rails_8_0", "rails_8_1"])
-def test_a_fresh_app_needs_nothing_else(sample_app: Callable[[str], Path], name: str) -> None:
-    assert found(sample_app(name)) == {}
+def test_a_fresh_app_needs_nothing_else(sample_app: Callable[[str], Path]) -> None:
+    assert found(sample_app("rails_8_1")) == {}
+
+
+@pytest.mark.parametrize("gem", ["image_processing", "ruby-vips"])
+def test_libvips_comes_with_the_gems_that_use_it(
+    sample_app: Callable[[str], Path], gem: str
+) -> None:
+    app = sample_app("rails_8_0")
+    assert "image_processing" not in inspect_app(app).lock.gems
+    assert found(app) == {
+        "packages": ["curl", "libjemalloc2", "sqlite3"],
+        "build_packages": ["build-essential", "git", "libyaml-dev", "pkg-config"],
+    }
+    assert "packages" not in found(with_gems(app, gem))
 
 
 def test_gems_that_are_not_there_take_their_steps_with_them(
@@ -94,12 +107,12 @@ def test_gems_bring_their_packages(
 def test_groups_that_the_dockerfile_leaves_out_stay_out(
     sample_app: Callable[[str], Path], written: str
 ) -> None:
-    app = sample_app("rails_8_0")
+    app = sample_app("rails_8_1")
     dockerfile = (app / "Dockerfile").read_text()
     changed = dockerfile.replace('WITHOUT="development"', f'WITHOUT="{written}"')
     assert changed != dockerfile
     (app / "Dockerfile").write_text(changed)
-    assert found(app) == {"bundle_without": "test:ci"}
+    assert found(app)["bundle_without"] == "test:ci"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +207,9 @@ def test_the_javascript_side_is_found(
 ) -> None:
     what = found(with_files(sample_app("rails_8_1"), files))
     listed = what.pop("javascript_files")
+    with_node = set(what.pop("build_packages", ())) - set(facts.IMAGE["build_packages"])
     assert what == expected
+    assert with_node == (set() if what["javascript"] == "bun" else {"python-is-python3"})
     assert set(listed) == {
         name for name in files if name.startswith(("package", "yarn", "pnpm", "bun."))
     }
@@ -239,6 +254,111 @@ def test_yarn_is_one_that_takes_the_lockfile(
     assert (what["javascript"], what.get("javascript_version")) == ("yarn", version)
 
 
+def test_versions_that_a_replaced_dockerfile_said_are_not_lost_to_what_is_less_exact() -> None:
+    before = {"javascript": "yarn", "javascript_version": "4.18.1", "node": "22.11.0"}
+    less = {"javascript": "yarn", "javascript_version": "4", "node": "22"}
+    assert still_pinned(less, before) == before
+    assert still_pinned({"javascript": "yarn"}, before) == before
+    other = {"javascript": "yarn", "javascript_version": "3", "node": "22.1"}
+    assert still_pinned(other, before) == other
+    assert still_pinned({"javascript": "npm"}, before) == {"javascript": "npm"}
+
+
+@pytest.mark.parametrize(
+    ("files", "manager"),
+    [
+        ({"package.json": package(), "yarn.lock": "", "package-lock.json": "{}"}, "yarn"),
+        ({"package.json": package(), "pnpm-lock.yaml": "", "package-lock.json": "{}"}, "pnpm"),
+        ({"package.json": package(), "bun.lockb": "", "yarn.lock": ""}, "bun"),
+        (
+            {
+                "package.json": package(packageManager="npm@11.0.0"),
+                "yarn.lock": "",
+                "package-lock.json": "{}",
+            },
+            "npm",
+        ),
+    ],
+)
+def test_of_two_lockfiles_the_one_counts_that_rails_builds_with(
+    sample_app: Callable[[str], Path], files: dict[str, str], manager: str
+) -> None:
+    what = found(with_files(sample_app("rails_8_1"), files))
+    assert what["javascript"] == manager
+    assert {*what["javascript_files"]} < {"package.json", *files}
+
+
+@pytest.mark.parametrize(
+    ("gem", "files", "expected"),
+    [
+        ("jsbundling-rails", {}, {"javascript": "yarn"}),
+        (
+            "cssbundling-rails",
+            {
+                "package.json": "{}",
+                ".node-version": "22.1.0\n",
+                "Dockerfile": "FROM ruby\nARG YARN_VERSION=4.18.1\n",
+            },
+            {"javascript": "yarn", "javascript_version": "4.18.1", "node": "22.1.0"},
+        ),
+        ("jsbundling-rails", {"bun.config.js": ""}, {"javascript": "bun"}),
+    ],
+)
+def test_node_stays_where_there_is_no_lockfile_yet(
+    sample_app: Callable[[str], Path], gem: str, files: dict[str, str], expected: dict[str, str]
+) -> None:
+    what = found(with_gems(with_files(sample_app("rails_8_1"), files), gem))
+    what.pop("build_packages", None)
+    assert what == expected
+
+
+def test_node_of_debian_is_not_taken_over_beside_node(sample_app: Callable[[str], Path]) -> None:
+    app = with_files(
+        sample_app("rails_8_1"), {"package.json": package(), "package-lock.json": "{}"}
+    )
+    (app / "Dockerfile").write_text(
+        "FROM ruby:3.4 AS base\nRUN apt-get install -y nodejs\n"
+        "FROM base AS build\nRUN apt-get install -y node-gyp nodejs npm cmake\n"
+        "FROM base\nCOPY --from=build /rails /rails\n"
+    )
+    what = found(app)
+    assert "nodejs" in what["packages"], "it may be run there"
+    assert {"cmake", "python-is-python3"} < {*what["build_packages"]}
+    assert not {"node-gyp", "nodejs", "npm"} & {*what["build_packages"]}
+
+
+@pytest.mark.parametrize(
+    ("program", "mode"),
+    [
+        ("#!/usr/bin/env ruby\n", 0o644),
+        ("#!/usr/bin/env ruby\r\n", 0o755),
+        ("#!/usr/bin/env ruby.exe\n", 0o755),
+    ],
+)
+def test_programs_as_windows_has_them_are_fixed_in_the_image(
+    sample_app: Callable[[str], Path], program: str, mode: int
+) -> None:
+    app = sample_app("rails_8_1")
+    (app / "bin/rails").write_bytes(program.encode())
+    (app / "bin/rails").chmod(mode)
+    assert found(app) == {"bin_fixups": True}
+
+
+@pytest.mark.parametrize(
+    "fixup", ["chmod +x bin/*", 'sed -i "s/\\r$//g" bin/*', "sed -i 's/ruby3.4$/ruby/' bin/*"]
+)
+def test_fixups_that_rails_wrote_stay(sample_app: Callable[[str], Path], fixup: str) -> None:
+    app = sample_app("rails_8_1")
+    dockerfile = (app / "Dockerfile").read_text()
+    changed = dockerfile.replace(
+        "# Precompiling assets",
+        f"# Adjust binfiles to be executable on Linux\nRUN {fixup}\n\n# Precompiling assets",
+    )
+    assert is_stock("Dockerfile", changed)
+    (app / "Dockerfile").write_text(changed)
+    assert found(app) == {"bin_fixups": True}
+
+
 def test_a_package_json_for_linters_needs_no_node(sample_app: Callable[[str], Path]) -> None:
     files = {"package.json": json.dumps({"devDependencies": {"eslint": "9"}}), "yarn.lock": ""}
     assert found(with_files(sample_app("rails_8_1"), files)) == {}
@@ -260,6 +380,29 @@ def test_what_bundler_reads_is_copied_before_it_runs(sample_app: Callable[[str],
     }
 
 
+@pytest.mark.parametrize(
+    ("gemfile", "lock", "folders"),
+    [
+        ('gem "shop", path: "vendor/gems/shop"', "vendor/gems/shop", ["vendor/gems/shop"]),
+        ('Dir["vendor/gems/*/Gemfile"].each { eval_gemfile _1 }', "", ["vendor/gems"]),
+        ('path "#{__dir__}/vendor" do gem "shop" end', "vendor/gems", ["vendor"]),
+        ('# gem "shop", path: "vendor/gems/shop"', "", []),
+        ('gem "shop", path: "vendor/not_there"', "", []),
+    ],
+)
+def test_vendored_gems_are_copied_before_bundler_runs(
+    sample_app: Callable[[str], Path], gemfile: str, lock: str, folders: list[str]
+) -> None:
+    app = with_files(sample_app("rails_8_1"), {"vendor/gems/shop/shop.gemspec": ""})
+    with (app / "Gemfile").open("a") as file:
+        file.write(f"\n{gemfile}\n")
+    if lock:
+        text = (app / "Gemfile.lock").read_text()
+        path = f"PATH\n  remote: {lock}\n  specs:\n    shop (0.1)\n\n"
+        (app / "Gemfile.lock").write_text(path + text)
+    assert found(app).get("local_gems", []) == folders
+
+
 # --- What the Dockerfile becomes ------------------------------------------------------------------
 
 IMAGES: dict[str, dict[str, Any]] = {
@@ -269,6 +412,7 @@ IMAGES: dict[str, dict[str, Any]] = {
     "yarn 4": {"javascript": "yarn", "javascript_version": "4.1.0", "node": "20.11.1"},
     "pnpm": {"javascript": "pnpm", "javascript_version": "9.1.0"},
     "bun": {"javascript": "bun", "javascript_files": ["package.json", "bun.lock"]},
+    "windows": {"bin_fixups": True},
     "local gems": {"local_gems": ["engines/shop"], "bundle_files": ["Gemfile", "Gemfile.lock"]},
     "packages": {"packages": ["curl", "ffmpeg", "libjemalloc2", "sqlite3"]},
 }
@@ -320,7 +464,7 @@ def test_a_bare_app_is_started_by_puma_on_its_port(fresh: Fresh) -> None:
     assert "bootsnap" not in dockerfile
     assert "assets:precompile" not in dockerfile
     assert "asset_path" not in deploy
-    assert deploy["env"]["clear"] == {"WEB_CONCURRENCY": 1}
+    assert deploy["env"]["clear"] == {"WEB_CONCURRENCY": 0}
 
 
 def test_a_missing_thruster_is_a_note_that_names_the_gem(
@@ -354,3 +498,31 @@ def test_a_bad_image_is_refused(template: Path, tmp_path: Path, answer: object, 
 
     with pytest.raises(RefusedAnswers, match=said):
         quietly(in_place(template), tmp_path / "x", Asking({**ANSWERS, "image": answer}))
+
+
+def test_a_gem_that_came_later_and_its_package(
+    template: Path, sample_app: Callable[[str], Path]
+) -> None:
+    app = sample_app("rails_8_0")
+    render(template, app, {"image": image(inspect_app(app))})
+    assert not [f for f in check_files(App(app)) if f.id == "image.packages"]
+    with_gems(app, "image_processing")
+    [warning] = [f for f in check_files(App(app)) if f.id == "image.packages"]
+    assert (warning.file, warning.level) == ("Dockerfile", "warning")
+    assert "does not install libvips, which the gem image_processing needs" in warning.message
+    render(template, app, {"image": image(inspect_app(app))})
+    assert not [f for f in check_files(App(app)) if f.id == "image.packages"]
+
+
+def test_a_lockfile_that_is_not_there_yet_is_said(
+    template: Path, sample_app: Callable[[str], Path]
+) -> None:
+    app = with_gems(sample_app("rails_8_1"), "cssbundling-rails")
+    render(template, app, {"image": image(inspect_app(app))})
+    dockerfile = (app / "Dockerfile").read_text()
+    assert "\nFROM docker.io/library/node:" in dockerfile
+    assert dockerfile.index("COPY . .") < dockerfile.index("\nRUN yarn install")
+    [warning] = [f for f in check_files(App(app)) if f.id == "javascript.lockfile"]
+    assert "no lockfile of yarn" in warning.message
+    (app / "yarn.lock").write_text("")
+    assert not [f for f in check_files(App(app)) if f.id == "javascript.lockfile"]

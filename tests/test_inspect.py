@@ -149,6 +149,14 @@ RUBIES: dict[str, tuple[dict[str, str], str | None, str | None]] = {
         "3.4.2",
         "mise.toml",
     ),
+    "Gemfile with a file of mise's that mise alone would not read": (
+        {
+            "Gemfile": 'ruby file: "config/mise.toml"\n',
+            "config/mise.toml": '[tools]\nnode = "22"\nruby = { version = "3.4.2" }\n',
+        },
+        "3.4.2",
+        "config/mise.toml",
+    ),
     "Gemfile with a requirement": (
         {"Gemfile": 'ruby ">= 3.2"\n', "Gemfile.lock": LOCK},
         "3.4.5",

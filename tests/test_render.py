@@ -289,7 +289,7 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
                 "LITESTREAM_ACCESS_KEY_ID",
                 "LITESTREAM_SECRET_ACCESS_KEY",
             ],
-            "clear": {"SOLID_QUEUE_IN_PUMA": True, "WEB_CONCURRENCY": 1},
+            "clear": {"SOLID_QUEUE_IN_PUMA": True, "WEB_CONCURRENCY": 0},
         },
         "volumes": ["notes_storage:/rails/storage"],
         "asset_path": "/rails/public/assets",

@@ -41,7 +41,7 @@ def undo(app: Path) -> None:
 def edited(app: Path, template: Path) -> Path:
     """Edit three files: one beside the change to come, one inside it, one away."""
     deploy = app / "config/deploy.yml"
-    deploy.write_text(deploy.read_text().replace("WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2"))
+    deploy.write_text(deploy.read_text().replace("WEB_CONCURRENCY: 0", "WEB_CONCURRENCY: 2"))
     line = middle(app, template, "Dockerfile")
     dockerfile = app / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace(line, "# Mine"))

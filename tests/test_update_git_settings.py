@@ -53,7 +53,7 @@ def test_edits_stay_in_files_that_the_user_has_git_ignore_everywhere(
 ) -> None:
     app = adopted(tmp_path / "notes")
     changed = middle(app, two_releases, DEPLOY)
-    edit(app, DEPLOY, "WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2")
+    edit(app, DEPLOY, "WEB_CONCURRENCY: 0", "WEB_CONCURRENCY: 2")
     clashing = middle(app, two_releases, "config/litestream.yml")
     edit(app, "config/litestream.yml", clashing, "# Mine")
     (app / "docs/DEPLOYMENT.md").unlink()

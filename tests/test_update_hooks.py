@@ -53,7 +53,7 @@ def test_conflicts_are_listed_with_their_lines_and_the_exit_code_is_0(
     app = adopted(tmp_path / "notes")
     line = middle(app, two_releases, "Dockerfile")
     edit(app, "Dockerfile", line, "# Mine")
-    edit(app, "config/deploy.yml", "WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2")
+    edit(app, "config/deploy.yml", "WEB_CONCURRENCY: 0", "WEB_CONCURRENCY: 2")
     commit(app, "Mine")
     result = update(app)
     assert result.returncode == 0

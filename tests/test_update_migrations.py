@@ -122,7 +122,7 @@ def test_from_litestream_0_3_to_0_5_the_config_is_rewritten_and_edits_stay(tmp_p
     config = app / "config/litestream.yml"
     config.write_text(f"{config.read_text()}\n# Mine.\n")
     deploy = app / "config/deploy.yml"
-    deploy.write_text(deploy.read_text().replace("WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2"))
+    deploy.write_text(deploy.read_text().replace("WEB_CONCURRENCY: 0", "WEB_CONCURRENCY: 2"))
     commit(app, "Mine")
     result = update(app, "--data=litestream_version=0.5")
     assert result.returncode == 0, result.stderr

@@ -339,7 +339,7 @@ def test_an_app_of_a_release_that_replaced_all_files_has_none_of_its_own(
     render(template, app, vcs_ref=RELEASE)
     answers = app / ".copier-answers.yml"
     answers.write_text(re.sub(r"own_files: .*\n", "", answers.read_text()))
-    edit(app, DEPLOY, ("WEB_CONCURRENCY: 1", "WEB_CONCURRENCY: 2"))
+    edit(app, DEPLOY, ("WEB_CONCURRENCY: 0", "WEB_CONCURRENCY: 2"))
     commit(app, "As of an older release")
     result = update(app)
     assert result.returncode == 0, result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,18 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.code_lines import code_lines
-from kamalstream.inspect.image.dockerfile import DockerfilePackages, dockerfile_packages
+from kamalstream.inspect.image.dockerfile import (
+    DockerfilePackages,
+    dockerfile_packages,
+    dockerfile_runs,
+)
+from kamalstream.inspect.image.gem_packages import gem_packages
 
-# Gem → packages that the image needs, and that building the gem needs.
-_PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "mini_magick": (("imagemagick",), ()),
-    "rmagick": (("imagemagick",), ("libmagickwand-dev",)),
-    "pg": (("postgresql-client",), ("libpq-dev",)),
-    "mysql2": (("default-mysql-client",), ("default-libmysqlclient-dev",)),
-    "charlock_holmes": (("libicu-dev",), ("libicu-dev",)),
-    "rugged": (("libssh2-1",), ("cmake", "libssh2-1-dev", "libssl-dev")),
-    "grover": (("chromium",), ()),
-    "ferrum": (("chromium",), ()),
-}
-# What says that it is used: image_processing brings the one along, cuprite (for tests) the other.
-_BROUGHT_ALONG = {
-    "mini_magick": r"\bgem[\s(]+[\"']mini_magick[\"']|variant_processor\s*=\s*:mini_magick",
-    "ferrum": r"\bgem[\s(]+[\"']ferrum",
-}
-_VIPS_GEMS = {"ruby-vips", "image_processing"}
+# Without what the gems of a fresh app need: image_processing.
+_STOCK_HERE = set(facts.IMAGE["packages"]) - {"libvips"}
+_STOCK_BUILD = set(facts.IMAGE["build_packages"]) - {"libvips-dev"}
+# What the image has from Node's own; node-gyp would bring it along.
+_NODE_OF_DEBIAN = {"nodejs", "npm", "node-gyp", "yarnpkg"}
 # Groups whose gems Rails' own Dockerfiles leave out.
 _STOCK_WITHOUT = {"development", "development:test", ""}
 _INSTALLS_FROM = {
@@ -43,15 +37,17 @@ _VITE = {"vite_ruby", "vite_rails"}
 def image(app: AppFacts) -> dict[str, Any]:
     """Return what differs from kamalstream/facts/image.yml: key → value; {} for a fresh app."""
     without = ":".join(app.dockerfile_env.get("BUNDLE_WITHOUT", "").replace(":", " ").split())
+    javascript = _javascript(app)
     found = {
         "thruster": app.thruster and (app.path / "bin/thrust").is_file(),
         "bootsnap": app.bootsnap,
         "solid_queue": app.solid["solid_queue"].works,
+        "bin_fixups": _bin_fixups(app.path),
         "asset_path": _asset_path(app),
-        **_packages(app),
+        **_packages(app, javascript.get("javascript", "")),
         "bundle_files": _bundle_files(app.path),
         "local_gems": _local_gems(app.path),
-        **_javascript(app),
+        **javascript,
     }
     if without not in _STOCK_WITHOUT and re.fullmatch(r"[\w:-]+", without):
         found["bundle_without"] = without
@@ -61,11 +57,17 @@ def image(app: AppFacts) -> dict[str, Any]:
 def still_pinned(found: dict[str, Any], before: object) -> dict[str, Any]:
     """Return the image that was `found`, with the versions that only a Dockerfile said `before`.
 
-    The one rendered in its place does not say them as its owner's.
+    The one rendered in its place does not say them as its owner's. Where now less of a version is
+    known than before (4, and not 4.18.1), it is the same one.
     """
     if not isinstance(before, dict) or before.get("javascript") != found.get("javascript"):
         return found
-    return {key: before[key] for key in ("javascript_version", "node") if key in before} | found
+    versions = {key: str(before.get(key, "")) for key in ("javascript_version", "node")}
+    return found | {
+        key: version
+        for key, version in versions.items()
+        if version and (key not in found or version.startswith(f"{found[key]}."))
+    }
 
 
 def _asset_path(app: AppFacts) -> str:
@@ -74,29 +76,33 @@ def _asset_path(app: AppFacts) -> str:
     return str(facts.IMAGE["asset_path"]) if app.assets else ""
 
 
-def _packages(app: AppFacts) -> dict[str, list[str]]:
+def _bin_fixups(app: Path) -> bool:
+    """Whether what the image starts in bin/ is as Windows has it.
+
+    Rails' own generator looks at the same (AppBase#dockerfile_binfile_fixups), and what it wrote
+    into the Dockerfile counts where this machine's disk says that every file is executable.
+    """
+    for file in (app / "bin/rails", app / "bin/thrust"):
+        if not file.is_file():
+            continue
+        with file.open("rb") as program:
+            first = program.readline()
+        if not os.access(file, os.X_OK) or first.endswith((b"\r\n", b"ruby.exe\n")):
+            return True
+    return dockerfile_runs(app, " bin/*")
+
+
+def _packages(app: AppFacts, javascript: str) -> dict[str, list[str]]:
     # What a generator wrote follows from the gems.
     is_own = facts.DOCKERFILE in app.own_files
     own = dockerfile_packages(app.path) if is_own else DockerfilePackages()
-    here, build = set(facts.IMAGE["packages"]), set(facts.IMAGE["build_packages"])
-    if not app.active_storage and not _VIPS_GEMS & set(app.image_gems):
-        here -= {"libvips"}
-        build -= {"libvips-dev"}
-    for gem in app.image_gems:
-        if gem in _BROUGHT_ALONG and not _is_asked_for(app.path, _BROUGHT_ALONG[gem]):
-            continue
-        needs = _PACKAGES.get(gem, ((), ()))
-        here |= set(needs[0])
-        build |= set(needs[1])
-    return {
-        "packages": sorted(here | set(own.image)),
-        "build_packages": sorted(build | set(own.build)),
-    }
-
-
-def _is_asked_for(app: Path, said: str) -> bool:
-    files = ("Gemfile", "config/application.rb", "config/environments/production.rb")
-    return any(re.search(said, line) for file in files for _, line in code_lines(app / file))
+    needed = [own, *gem_packages(app.path, app.image_gems).values()]
+    here = _STOCK_HERE.union(*(packages.image for packages in needed))
+    build = _STOCK_BUILD.union(*(packages.build for packages in needed))
+    if javascript not in ("", "bun"):
+        # For packages that are compiled, as Rails' own Dockerfile has it. Its node-gyp is npm's.
+        build = build - _NODE_OF_DEBIAN | {"python-is-python3"}
+    return {"packages": sorted(here), "build_packages": sorted(build)}
 
 
 def _bundle_files(app: Path) -> list[str]:
@@ -106,17 +112,27 @@ def _bundle_files(app: Path) -> list[str]:
 
 
 def _local_gems(app: Path) -> list[str]:
-    """Return the folders that Gemfile and Gemfile.lock take code from, and that of packed gems."""
+    """Return the folders that Gemfile and Gemfile.lock take code from, and that of packed gems.
+
+    Where the Gemfile names a folder in vendor/ (all of which Rails 8.1 copies), it may look for
+    anything there.
+    """
     try:
         lock = (app / "Gemfile.lock").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     remotes = re.findall(r"^PATH\n(?:  .*\n)*?  remote: (\S+)$", lock, re.MULTILINE)
     remotes += [str(Path(file).parent) for file in _read_by_gemfile(app)]
+    remotes += [
+        folder
+        for _, line in code_lines(app / "Gemfile")
+        for folder in re.findall(r"[\"'/](vendor(?:/[\w.-]+)*)", line)
+    ]
     folders = {re.sub(r"^\./", "", remote).rstrip("/") for remote in remotes}
     if any((app / "vendor/cache").glob("*.gem")):
         folders.add("vendor/cache")
-    return sorted(f for f in folders if f != "." and not f.startswith("..") and (app / f).is_dir())
+    here = [f for f in folders if f != "." and not f.startswith("..") and (app / f).is_dir()]
+    return sorted(f for f in here if not any(f.startswith(f"{outer}/") for outer in here))
 
 
 def _read_by_gemfile(app: Path) -> list[str]:
@@ -128,14 +144,15 @@ def _read_by_gemfile(app: Path) -> list[str]:
 def _javascript(app: AppFacts) -> dict[str, Any]:
     side = app.javascript
     # A package.json may be there for linters alone: then nothing that is deployed needs Node.
-    if side.manager is None or not (side.builds or set(app.asset_builders) & _NEEDS_NODE):
+    if not (side.builds or set(app.asset_builders) & _NEEDS_NODE):
         return {}
     found: dict[str, Any] = {"javascript": side.manager}
     version = side.bun if side.manager == "bun" else side.manager_version
     found["javascript_version"] = _tag(version)
     found["node"] = _tag(side.node) or _tag(_least(side.engine))
-    lists = [name for name in _INSTALLS_FROM[side.manager] if (app.path / name).is_file()]
-    if not _is_spread(app.path):
+    # Without a lockfile it installs after the code is copied: whatever the app gets, is there.
+    if side.is_locked and not _is_spread(app.path):
+        lists = [name for name in _INSTALLS_FROM[side.manager] if (app.path / name).is_file()]
         found["javascript_files"] = lists
     return found
 

@@ -17,7 +17,9 @@ from kamalstream.facts import (
     RESTORE,
 )
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.image.dockerfile import dockerfile_packages
 from kamalstream.inspect.image.dockerignore import excluded, verdict
+from kamalstream.inspect.image.gem_packages import gem_packages
 from kamalstream.inspect.ruby_version import ruby_version
 
 # What stands in a file → the gem that it needs.
@@ -32,6 +34,8 @@ def check(app: App) -> Iterator[Finding]:
     """Yield what would stop the image from being built or started, or what must not be in it."""
     yield from _executables(app)
     yield from _gems(app)
+    yield from _packages(app)
+    yield from _javascript(app)
     yield from _ruby(app)
     yield from _dockerignore(app)
 
@@ -91,6 +95,38 @@ def _thruster(app: App) -> Iterator[Finding]:
         "Puma is asked directly: the gem thruster before it would compress and cache its answers",
         "\n".join(fix),
     )
+
+
+def _packages(app: App) -> Iterator[Finding]:
+    """Say what gems need that came later. A Dockerfile of the owner's may have it otherwise."""
+    if app.is_own(DOCKERFILE):
+        return
+    installed = dockerfile_packages(app.root).image
+    for gem, packages in gem_packages(app.root, app.inspected.image_gems).items():
+        missing = [package for package in packages.image if package not in installed]
+        if missing:
+            yield Finding(
+                "image.packages",
+                "warning",
+                DOCKERFILE,
+                app.line_of(DOCKERFILE, r"apt-get install"),
+                f"does not install {' '.join(missing)}, which the gem {gem} needs",
+                "kamalstream init, which puts it there",
+            )
+
+
+def _javascript(app: App) -> Iterator[Finding]:
+    side = app.inspected.javascript
+    install = app.line_of(DOCKERFILE, r"^RUN (npm ci|(yarn|pnpm|bun) install)\b")
+    if install and not side.is_locked and not app.is_own(DOCKERFILE):
+        yield Finding(
+            "javascript.lockfile",
+            "warning",
+            DOCKERFILE,
+            install,
+            f"installs JavaScript packages, and there is no lockfile of {side.manager}",
+            f"Run `{side.manager} install` and commit what it writes, then kamalstream init.",
+        )
 
 
 def _ruby(app: App) -> Iterator[Finding]:

@@ -12,26 +12,28 @@ from kamalstream.inspect.image.dockerfile import dockerfile_args
 from kamalstream.inspect.unreadable import Unreadable
 from kamalstream.inspect.version_files import managers, own_file
 
+# In the order in which jsbundling-rails and cssbundling-rails look for what to build with.
 LOCKFILES = {
-    "package-lock.json": "npm",
+    "bun.lockb": "bun",
     "yarn.lock": "yarn",
     "pnpm-lock.yaml": "pnpm",
+    "package-lock.json": "npm",
     "bun.lock": "bun",
-    "bun.lockb": "bun",
 }
 FILE = "package.json"
 
 
 @dataclass(frozen=True)
 class JavaScript:
-    """The JavaScript side of an app; all empty for an app without package.json.
+    """The JavaScript side of an app.
 
-    `manager` is npm, yarn, pnpm or bun; `manager_version` what is pinned ("1.22.22");
+    `manager` is npm, yarn, pnpm or bun: what wrote the lockfile, or is to write it where there is
+    none, as `rails new` has it; `manager_version` what is pinned ("1.22.22");
     `lockfiles` those present; `node` a version, `engine` the range in package.json's engines;
     `builds` tells whether package.json has a build script.
     """
 
-    manager: str | None = None
+    manager: str = "yarn"
     manager_version: str | None = None
     lockfiles: tuple[str, ...] = ()
     node: str | None = None
@@ -40,24 +42,34 @@ class JavaScript:
     builds: bool = False
     unreadable: tuple[Unreadable, ...] = ()
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether there is a lockfile of `manager`."""
+        return any(LOCKFILES[file] == self.manager for file in self.lockfiles)
+
 
 def javascript(app: Path) -> JavaScript:
     """Read package.json and what stands beside it in the folder `app`."""
-    if not (app / FILE).is_file():
-        return JavaScript()
     said: list[Unreadable] = []
-    package = _package(app, said)
+    is_there = (app / FILE).is_file()
+    package = _package(app, said) if is_there else {}
     pinned = package.get("packageManager")
     name, _, version = pinned.partition("@") if isinstance(pinned, str) else ("", "", "")
     lockfiles = tuple(file for file in LOCKFILES if (app / file).is_file())
-    by_lockfile = sorted({LOCKFILES[file] for file in lockfiles})
-    manager: str | None = name if name in LOCKFILES.values() else None
-    if manager is None and len(by_lockfile) == 1:
+    by_lockfile = list(dict.fromkeys(LOCKFILES[file] for file in lockfiles))
+    if name in LOCKFILES.values():
+        manager = name
+    elif by_lockfile:
         manager = by_lockfile[0]
-    elif manager is None and by_lockfile:
-        why = f"there are lockfiles of {' and '.join(by_lockfile)}; packageManager can say which"
+    else:
+        manager = "bun" if (app / "bun.config.js").is_file() else "yarn"
+    if name != manager and len(by_lockfile) > 1:
+        why = (
+            f"there are lockfiles of {' and '.join(by_lockfile)}, and {manager} is taken; "
+            "packageManager can say which"
+        )
         said.append(Unreadable(FILE, 0, "", why))
-    elif manager is None:
+    if name != manager and is_there and not by_lockfile:
         said.append(Unreadable(FILE, 0, "", "there is no lockfile beside it"))
     node = [*own_file(app, ".node-version"), *own_file(app, ".nvmrc")]
     node += managers(app, ("node", "nodejs"))

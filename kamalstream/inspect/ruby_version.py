@@ -11,9 +11,12 @@ from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.gemfile_lock import FILE as LOCK
 from kamalstream.inspect.gemfile_lock import GemfileLock
 from kamalstream.inspect.unreadable import Unreadable
-from kamalstream.inspect.version_files import MISE, Stated, managers, own_file
+from kamalstream.inspect.version_files import MISE, Stated, lines_of, managers, own_file
 
 _VERSION = re.compile(r"(?:ruby[- ])?(\d+(?:\.\d+){0,2}(?:-?(?:preview|rc)\d+)?)(?:p\d+)?(?:@\S+)?")
+_OF_BUNDLER = re.compile(
+    r"ruby[\s-]*(?:=\s*)?(?:\{[^}]*?\bversion\s*=\s*)?(?:\"([^\"]+)\"|'([^']+)'|([^\s#\"']+))"
+)
 _OTHER = re.compile(r"jruby|truffleruby|mruby|rbx|rubinius")
 
 
@@ -71,10 +74,19 @@ def _gemfile(app: Path) -> Iterator[Stated]:
             yield Stated(
                 engine[1] if engine and engine[1] != "ruby" else exact[1], "Gemfile", number
             )
-        # Bundler::RubyDsl#normalize_ruby_file; files of version managers were asked already.
+        # Files of version managers were asked already.
         file = re.match(r"\s*ruby[\s(]+file:\s*[\"']([^\"']+)[\"']", line)
         if file and file[1] not in (".ruby-version", ".tool-versions", *MISE):
-            yield from own_file(app, file[1])
+            yield from _as_bundler_reads(app, file[1])
+
+
+def _as_bundler_reads(app: Path, file: str) -> Iterator[Stated]:
+    """Yield the version in a file that the Gemfile names (Bundler::RubyDsl#normalize_ruby_file)."""
+    for number, line in lines_of(app, file):
+        if match := _OF_BUNDLER.match(line):
+            yield Stated(match[1] or match[2] or match[3], file, number)
+            return
+    yield from own_file(app, file)
 
 
 def _agree(one: str, other: str) -> bool:

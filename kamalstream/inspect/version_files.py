@@ -21,7 +21,7 @@ class Stated:
 
 def own_file(app: Path, file: str) -> Iterator[Stated]:
     """Yield the first line with content of a file such as .ruby-version."""
-    for number, line in _lines(app, file):
+    for number, line in lines_of(app, file):
         content = line.split("#")[0].strip()
         if content:
             yield Stated(content, file, number)
@@ -30,13 +30,13 @@ def own_file(app: Path, file: str) -> Iterator[Stated]:
 
 def managers(app: Path, names: tuple[str, ...]) -> Iterator[Stated]:
     """Yield what .tool-versions (asdf) and mise's files say of the tool with one of the `names`."""
-    for number, line in _lines(app, ".tool-versions"):
+    for number, line in lines_of(app, ".tool-versions"):
         words = line.split("#")[0].split()
         if len(words) > 1 and words[0] in names:
             yield Stated(words[1], ".tool-versions", number)
     for file in MISE:
         in_tools = False
-        for number, line in _lines(app, file):
+        for number, line in lines_of(app, file):
             if line.lstrip().startswith("["):
                 in_tools = bool(re.match(r"\s*\[\s*tools\s*\]", line))
                 continue
@@ -47,7 +47,8 @@ def managers(app: Path, names: tuple[str, ...]) -> Iterator[Stated]:
                 yield Stated(version[1] if version else pair[2].strip(), file, number)
 
 
-def _lines(app: Path, file: str) -> list[tuple[int, str]]:
+def lines_of(app: Path, file: str) -> list[tuple[int, str]]:
+    """Return the lines of a file of the app with their numbers; none where it cannot be read."""
     try:
         return list(enumerate((app / file).read_text(encoding="utf-8").splitlines(), 1))
     except (OSError, UnicodeDecodeError):

@@ -74,6 +74,11 @@ def dockerfile_args(app: Path) -> dict[str, str]:
     return {name.strip(): value.strip().strip("\"'") for name, equals, value in said if equals}
 
 
+def dockerfile_runs(app: Path, said: str) -> bool:
+    """Tell whether a RUN of the Dockerfile in the folder `app` has the text `said` in it."""
+    return any(word == "RUN" and said in body for _, word, body in instructions(_text(app)))
+
+
 def dockerfile_packages(app: Path) -> DockerfilePackages:
     """Return what the Dockerfile in the folder `app` installs from Debian."""
     stages: dict[str, list[str]] = {}
