@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kamalstream import facts
 from kamalstream.ask.bill import in_words
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
@@ -23,6 +24,7 @@ from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
 from kamalstream.commands import update as update_command
+from kamalstream.commands import verify as verify_command
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.terminal import fold
@@ -134,6 +136,28 @@ def drill(
     """Prove that the backups restore: replicate, kill, lose the disk, restore, compare."""
     proven = drill_command.run(_folder(folder), seconds, Console())
     raise typer.Exit(0 if proven else 1)
+
+
+@app.command()
+def verify(
+    folder: AppFolder = Path(),
+    destination: Annotated[str, typer.Option(help="a destination's backups")] = "",
+    check: Annotated[str, typer.Option(help="a command of yours; $RESTORED is the folder")] = "",
+    evidence: Annotated[
+        Path | None, typer.Option(help=f"the last good verification; {facts.VERIFIED}")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="leave the restored files here")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="rows that are fewer now are as they should be")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="text for people, json to keep")] = Format.text,
+) -> None:
+    """Restore the real backups on this machine and look at them; the bucket is only read."""
+    options = verify_command.Options(
+        destination, check, evidence, keep, accept, format is Format.json
+    )
+    console = Console(stderr=format is Format.json)
+    raise typer.Exit(0 if verify_command.run(_folder(folder), options, console) else 1)
 
 
 def _folder(folder: Path) -> Path:

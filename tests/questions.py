@@ -41,6 +41,7 @@ GOOD: dict[str, Any] = {
     "ssh_user": "root",
     "arch": "amd64",
     "heartbeat_url": "",
+    "verify_schedule": "none",
     "destinations": {},
     "image": {},
 }

@@ -151,6 +151,7 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
     ("registry_username", "", {}),
     *[("ssh_user", good, {}) for good in ("root", "deploy", "_app", "deploy-1")],
     *[("arch", good, {}) for good in ("amd64", "arm64")],
+    *[("verify_schedule", good, {}) for good in ("none", "weekly", "monthly")],
     *[
         ("image", good, {})
         for good in (
@@ -496,6 +497,7 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
         for bad in ("", "Deploy", "a b", "root@host", "5", "a" * 33, "on")
     ],
     ("arch", "x86_64", "amd64", {}),
+    ("verify_schedule", "daily", "monthly", {}),
     *[
         ("heartbeat_url", bad, "https://hc-ping.com/", {})
         for bad in (

@@ -302,8 +302,13 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
         "files": ["config/litestream.yml:/etc/litestream.yml"],
         "volumes": ["notes_storage:/rails/storage"],
         "env": {"secret": ["LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY"]},
-        "options": {"user": "1000:1000"},
+        "options": accessory["options"],
     }
+    assert accessory["options"].pop("user") == "1000:1000"
+    # 0.3's image has no sqlite3.
+    assert set(accessory["options"]) == (
+        {"health-cmd", "health-interval"} if series == "0.5" else set()
+    )
     assert set(aliases) >= {"console", "shell", "logs", "dbc"}
 
 
@@ -553,7 +558,7 @@ def test_volumes_and_user_reach_both_containers(rendered: Callable[..., Path]) -
     deploy = load(rendered(**ELSEWHERE), "config/deploy.yml")
     accessory = deploy["accessories"]["litestream"]
     assert deploy["volumes"] == accessory["volumes"] == ELSEWHERE["volumes"]
-    assert accessory["options"] == {"user": "2000:3000"}
+    assert accessory["options"]["user"] == "2000:3000"
 
 
 def test_the_image_has_every_folder_that_a_volume_is_mounted_on(

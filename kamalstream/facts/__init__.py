@@ -50,6 +50,10 @@ BOOT_RESTORE = "bin/boot-restore"
 RESTORE = "bin/restore"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
+#: Rendered where the backups are to be verified on a schedule.
+VERIFY_WORKFLOW = ".github/workflows/verify-backups.yml"
+#: The last verification of the backups that went well; Rails keeps tmp/ out of git.
+VERIFIED = "tmp/backups-verified.json"
 
 #: Answer → what generators and recipes write where it belongs.
 PLACEHOLDERS = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from kamalstream.facts import ANSWERS, NEW_ANSWERS, litestream_of
+from kamalstream.facts import ANSWERS, NEW_ANSWERS, VERIFY_WORKFLOW, litestream_of
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.regular_file import read_text
 
@@ -12,7 +13,8 @@ from kamalstream.regular_file import read_text
 def rendered_files(template: Path, app: Path) -> list[str]:
     """Return the names, below the Rails root, of what the folder `template` renders into `app`.
 
-    Destinations have a file each: their names are read from the app's answers.
+    Destinations have a file each: their names are read from the app's answers, as is whether there
+    is a workflow.
     """
     source = template / "template"
     names = set()
@@ -22,17 +24,23 @@ def rendered_files(template: Path, app: Path) -> list[str]:
             continue
         if "_copier_conf" in name:
             names.add(ANSWERS)
-        elif "{%" in name:
-            names |= {litestream_of(destination) for destination in _destinations(app)}
+        elif "yield" in name:
+            found = _answers(app).get("destinations")
+            names |= (
+                {litestream_of(str(one)) for one in found} if isinstance(found, dict) else set()
+            )
+        elif "verify_schedule" in name:
+            names |= {VERIFY_WORKFLOW} if _answers(app).get("verify_schedule") in _ON else set()
         else:
             names.add(name)
     return sorted(names)
 
 
-def _destinations(app: Path) -> list[str]:
+_ON = ("weekly", "monthly")
+
+
+def _answers(app: Path) -> dict[str, Any]:
     try:
-        answers = load_mapping(read_text(app / ANSWERS)) or {}
+        return load_mapping(read_text(app / ANSWERS)) or {}
     except (OSError, ValueError):
-        return []
-    found = answers.get("destinations")
-    return [str(name) for name in found] if isinstance(found, dict) else []
+        return {}

@@ -20,6 +20,7 @@ from kamalstream.facts import (
     READ_SECRETS,
     RESTORE,
     SECRETS,
+    VERIFY_WORKFLOW,
 )
 from kamalstream.render.plan import Change, Plan
 
@@ -36,6 +37,7 @@ _WHAT = {
     GUIDE: "first deploy, every day, restore",
     DATABASE_YML: "the files of your databases, which it left open",
     PRODUCTION_RB: "what the deployment relies on",
+    VERIFY_WORKFLOW: "restores the real backups on a schedule, and looks at them",
     ANSWERS: "your answers, for later updates",
 }
 _GROUPS = {

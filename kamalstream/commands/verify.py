@@ -1,0 +1,171 @@
+"""`kamalstream verify`: the real backups, restored somewhere else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kamalstream import atomic, facts
+from kamalstream.check.deployed import deployments
+from kamalstream.errors import BadInput
+from kamalstream.inspect.adopted import App
+from kamalstream.inspect.kamal.values import text
+from kamalstream.prove import real_bucket
+from kamalstream.prove.fetch import Fetch
+from kamalstream.prove.redirect import Replicated
+from kamalstream.prove.verify import (
+    MARK,
+    OLDEST,
+    Source,
+    Verification,
+    lasting,
+    moment,
+    planned,
+    verify,
+)
+from kamalstream.terminal import fold
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was called with; see `kamalstream verify --help`."""
+
+    destination: str = ""
+    check: str = ""
+    evidence: Path | None = None
+    keep: Path | None = None
+    accept: bool = False
+    json: bool = False
+
+
+def run(folder: Path, options: Options, console: Console) -> bool:
+    """Verify the backups of the app in `folder`; return whether all is well.
+
+    Raises BadInput where there is nothing to verify, or the keys or a program are missing.
+    """
+    source = _source(App(folder), options.destination)
+    evidence = options.evidence or folder / facts.VERIFIED
+    last = _last(evidence)
+    with console.status("looking what is in the bucket"):
+        plan = planned(source)
+    if not options.json:
+        console.print(escape(fold(_announcement(source, plan), console)), soft_wrap=True)
+    with console.status("fetching") as status:
+        found = verify(
+            source,
+            plan,
+            last=None if options.accept else last,
+            check=options.check,
+            keep=options.keep,
+            on_progress=status.update,
+        )
+    if found.ok:
+        evidence.parent.mkdir(parents=True, exist_ok=True)
+        atomic.replace(evidence, (found.as_json() + "\n").encode())
+    if options.json:
+        print(found.as_json())
+    else:
+        _show(found, last, console)
+    return found.ok
+
+
+def _source(app: App, destination: str) -> Source:
+    known = deployments(app)
+    here = [one for one in known if one.name == destination or (one.is_main and not destination)]
+    if not here:
+        names = ", ".join(one.name for one in known if one.name) or "none"
+        raise BadInput(
+            f"{destination or 'config/deploy.yml'} is no deployment that can be read of this app.\n"
+            f"Destinations: {names}."
+        )
+    [one] = here[:1]
+    marked = one.sidecar and MARK in (text(one.sidecar.options.get("health-cmd")) or "")
+    return Source(
+        str(app.answers.get("app_name")),
+        destination,
+        app.root / one.litestream,
+        app.series,
+        {app.in_container(path): name for name, path in one.databases.items()},
+        real_bucket.keys(app.root, destination or "production"),
+        OLDEST if marked else None,
+    )
+
+
+def _last(evidence: Path) -> dict[str, Any] | None:
+    if not evidence.exists():
+        return None
+    try:
+        read = json.loads(evidence.read_text("utf-8"))
+        whole = isinstance(read, dict) and {"at", "databases"} <= read.keys()
+    except (ValueError, OSError):
+        whole = False
+    if not whole:
+        raise BadInput(f"{evidence} is not what `kamalstream verify` wrote. Remove it.")
+    return dict(read)
+
+
+def _announcement(source: Source, plan: tuple[tuple[Replicated, Fetch], ...]) -> str:
+    files = sum(fetch.files for _, fetch in plan)
+    size = sum(fetch.size for _, fetch in plan)
+    buckets = ", ".join(sorted({entry.bucket for entry, _ in plan}))
+    return (
+        f"Restoring the backups of {source.app}"
+        f"{f' ({source.destination})' if source.destination else ''} from {buckets} to this "
+        f"machine, and looking at them: {in_bytes(size)} in {files:,} files to fetch."
+    )
+
+
+def _show(found: Verification, last: dict[str, Any] | None, console: Console) -> None:
+    now = datetime.now(timezone.utc)
+    table = Table()
+    table.add_column("database")
+    for heading in ("newest change", "fetched", "size", "tables", "rows", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("integrity")
+    for one in found.databases:
+        age = (now - moment(one.newest)).total_seconds() if one.newest else None
+        table.add_row(
+            one.name,
+            f"{lasting(age)} ago" if age is not None else "",
+            in_bytes(one.fetched),
+            in_bytes(one.size),
+            f"{len(one.tables):,}",
+            f"{sum(one.tables.values()):,}",
+            f"{one.seconds:.1f}",
+            one.integrity[:20],
+        )
+    console.print(table)
+    for said in (*_problems(found), *found.problems):
+        console.print(escape(fold(said, console)), style="red", soft_wrap=True)
+    for one in found.databases:
+        if one.unread:
+            without = f"{one.name}: not counted, for want of an extension: {', '.join(one.unread)}"
+            console.print(escape(fold(without, console)), soft_wrap=True)
+    if found.ok:
+        console.print(
+            f"Verified: {len(found.databases)} of {len(found.databases)} databases came back whole."
+        )
+        return
+    console.print("NOT verified." + (f" The last time it was: {last['at'][:10]}." if last else ""))
+    if any("rows" in problem for one in found.databases for problem in one.problems):
+        console.print("Is that as it should be? kamalstream verify --accept")
+
+
+def _problems(found: Verification) -> list[str]:
+    return [f"{one.name}: {problem}" for one in found.databases for problem in one.problems]
+
+
+def in_bytes(size: float) -> str:
+    """Return a size as people read it: "1.2 MB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
