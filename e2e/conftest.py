@@ -17,9 +17,9 @@ os.environ["PATH"] += os.pathsep + "/usr/sbin"
 PROGRAMS = ("busybox", "docker-registry", "dockerd", "mmdebstrap", "slirp4netns", "sshd", "unshare")
 
 
-def missing() -> str:
+def missing(needed: tuple[str, ...] = PROGRAMS) -> str:
     """Return what this machine lacks, empty where it lacks nothing."""
-    lacking = [name for name in PROGRAMS if programs.find(name) is None]
+    lacking = [name for name in needed if programs.find(name) is None]
     if os.geteuid() != 0:
         lacking.append("root, for namespaces of its own")
     return ", ".join(lacking)
@@ -34,3 +34,12 @@ def stage() -> Iterator[Stage]:
     assert not lacking, f"needs {lacking} (KAMALSTREAM_REQUIRE)"
     with set_up() as ready:
         yield ready
+
+
+@pytest.fixture(scope="session")
+def ruby() -> None:
+    """What apps of the real `rails new` take: see e2e/rails.py."""
+    lacking = missing(("mmdebstrap", "unshare"))
+    if lacking and "ruby" not in os.environ.get("KAMALSTREAM_REQUIRE", ""):
+        pytest.skip(f"needs {lacking}")
+    assert not lacking, f"needs {lacking} (KAMALSTREAM_REQUIRE)"

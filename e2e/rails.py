@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import debian, gems
@@ -37,6 +38,39 @@ PACKAGES = (
 )
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """A Debian with Ruby and Rails in the folder `root`; `port` serves gems, None for RubyGems."""
+
+    root: Path
+    port: int | None
+
+    def run(self, *command: str, folder: str = "/", **env: str) -> subprocess.CompletedProcess[str]:
+        """Run `command` in it, in its `folder`; both outputs are in `stdout`."""
+        mirror = {"BUNDLE_MIRROR__ALL": f"http://127.0.0.1:{self.port}"} if self.port else {}
+        return subprocess.run(
+            [
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+                *("--root", self.root, f"--wd={folder}", "env", "--ignore-environment"),
+                *("HOME=/root", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin"),
+                *(f"{name}={value}" for name, value in {**mirror, **env}.items()),
+                *command,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def must(self, *command: str, folder: str = "/", **env: str) -> str:
+        """Run `command` and return what it said; raises RuntimeError with that where it fails."""
+        done = self.run(*command, folder=folder, **env)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-3000:]}")
+        return done.stdout
+
+
 def rails_new(version: str, *flags: str) -> Path:
     """Return the folder of an app called `subject` that `rails _version_ new` made, kept.
 
@@ -52,15 +86,14 @@ def rails_new(version: str, *flags: str) -> Path:
     app = kept / NAME
     if app.exists():
         return app
-    with _workshop(tar) as root, gems.served() as port:
+    with workshop() as shop:
         if app.exists():
             return app
-        _use(root, port)
-        if _run(root, port, "gem", "list", "--installed", "rails", "--version", version).returncode:
-            _must(root, port, "gem", "install", "--no-document", "bundler", f"rails:{version}")
-        with tempfile.TemporaryDirectory(prefix="new-", dir=root / "tmp") as scratch:
+        if shop.run("gem", "list", "--installed", "rails", "--version", version).returncode:
+            shop.must("gem", "install", "--no-document", "bundler", f"rails:{version}")
+        with tempfile.TemporaryDirectory(prefix="new-", dir=shop.root / "tmp") as scratch:
             inside = f"/tmp/{Path(scratch).name}"
-            _must(root, port, "rails", f"_{version}_", "new", NAME, *flags, folder=inside)
+            shop.must("rails", f"_{version}_", "new", NAME, *flags, folder=inside)
             kept.parent.mkdir(exist_ok=True)
             fresh = Path(tempfile.mkdtemp(dir=kept.parent))
             shutil.move(Path(scratch, NAME), fresh)
@@ -69,17 +102,23 @@ def rails_new(version: str, *flags: str) -> Path:
 
 
 @contextmanager
-def _workshop(tar: Path) -> Iterator[Path]:
-    """Yield the unpacked tree, for one at a time: what an app installs, the next one has."""
+def workshop() -> Iterator[Workshop]:
+    """Yield the unpacked tree, for one at a time: what an app installs, the next one has.
+
+    Raises:
+        RuntimeError: gems cannot be had.
+    """
+    tar = debian.tree(PACKAGES)
     root = tar.with_suffix("")
-    with tar.with_suffix(".lock").open("w") as lock:
+    with tar.with_suffix(".lock").open("w") as lock, gems.served() as port:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
             fresh = Path(tempfile.mkdtemp(prefix=f"{root.name}.", dir=root.parent))
             subprocess.run(["tar", "--extract", "--file", tar, "--directory", fresh], check=True)
             fresh.chmod(0o755)
             fresh.replace(root)
-        yield root
+        _use(root, port)
+        yield Workshop(root, port)
 
 
 def _use(root: Path, port: int | None) -> None:
@@ -89,31 +128,6 @@ def _use(root: Path, port: int | None) -> None:
         shutil.copy(Path("/", name), root / name)
     source = f"http://127.0.0.1:{port}" if port else "https://rubygems.org/"
     (root / "etc/gemrc").write_text(f":sources:\n- {source}\n")
-
-
-def _must(root: Path, port: int | None, *command: str, folder: str = "/") -> None:
-    done = _run(root, port, *command, folder=folder)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-3000:]}")
-
-
-def _run(
-    root: Path, port: int | None, *command: str, folder: str = "/"
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-            *("--root", root, f"--wd={folder}", "env", "--ignore-environment"),
-            *("HOME=/root", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin"),
-            *([f"BUNDLE_MIRROR__ALL=http://127.0.0.1:{port}"] if port else []),
-            *command,
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from kamalstream.ask.detected import refuse_what_cannot_be_asked
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.finding import Finding
 from kamalstream.check.next_steps import next_steps
+from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
 
 from .fixtures_template import commit, git
 
-KEY = "config/master.key"
+KEY, DEPLOY = "config/master.key", "config/deploy.yml"
 
 
 @pytest.fixture
@@ -177,3 +180,89 @@ def test_an_app_that_does_not_answer_the_proxy_gets_a_route(
     line = finding.fix.removeprefix("Write there: ")
     routes.write_text(routes.read_text().replace("routes.draw do\n", f"routes.draw do\n  {line}\n"))
     assert found(app, "health.no-route") == []
+
+
+def moved_into_db(app: Path) -> None:
+    """Have the app keep its primary database in db/, where its migrations are."""
+    for file in ("config/database.yml", ".copier-answers.yml"):
+        text = (app / file).read_text()
+        (app / file).write_text(text.replace("storage/production.sqlite3", "db/production.sqlite3"))
+
+
+def test_a_database_beside_the_migrations_goes_below_storage(app: Path) -> None:
+    moved_into_db(app)
+    with pytest.raises(BadInput, match="is on no volume") as refused:
+        refuse_what_cannot_be_asked(inspect_app(app))
+    assert "a volume at /rails/db would hide what later images have there" in str(refused.value)
+    line = re.search(r"database: \S+", str(refused.value))
+    assert line
+    file = app / "config/database.yml"
+    file.write_text(file.read_text().replace("database: db/production.sqlite3", line[0]))
+    refuse_what_cannot_be_asked(inspect_app(app))
+    file.write_text(file.read_text().replace(line[0], "database: data/production.sqlite3"))
+    with pytest.raises(BadInput, match='"NAME:/rails/data"'):
+        refuse_what_cannot_be_asked(inspect_app(app))
+
+
+def test_a_volume_over_the_migrations_is_mounted_elsewhere(app: Path) -> None:
+    moved_into_db(app)
+    deploy = app / "config/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("notes_storage:/rails/storage", "notes:/rails/db"))
+    [finding] = found(app, "volume.hides")
+    assert (finding.level, finding.file) == ("warning", "config/deploy.yml")
+    volume = re.search(r'"(notes:\S+)"', finding.fix)
+    paths = re.findall(r"database: (\S+)", finding.fix)
+    assert volume
+    assert paths == ["storage/production.sqlite3"]
+    deploy.write_text(deploy.read_text().replace("notes:/rails/db", volume[1]))
+    for file in ("config/database.yml", ".copier-answers.yml"):
+        text = (app / file).read_text()
+        (app / file).write_text(text.replace("db/production.sqlite3", paths[0]))
+    assert found(app, "volume.hides") == []
+    assert found(app, "volume.missing") == []
+
+
+def test_the_queue_of_litestack_is_kept_as_a_database_is(app: Path) -> None:
+    lock, production = app / "Gemfile.lock", app / "config/environments/production.rb"
+    lock.write_text(lock.read_text().replace("    rails (", "    litestack (0.4.4)\n    rails ("))
+    production.write_text(production.read_text().replace(":solid_queue\n", ":litejob\n"))
+    assert inspect_app(app).databases.sqlite["litejob"] == "db/production/queue.sqlite3"
+    with pytest.raises(BadInput, match=r"in litejob\.yml: path: storage/queue\.sqlite3") as refused:
+        refuse_what_cannot_be_asked(inspect_app(app))
+    [finding] = found(app, "databases.unknown")
+    assert "db/production/queue.sqlite3 (litejob)" in finding.message
+    line = re.search(r"path: \S+[^.\s]", str(refused.value))
+    assert line
+    assert f"In litejob.yml: {line[0]}" in finding.fix
+    (app / "litejob.yml").write_text(f"{line[0]}\n")
+    refuse_what_cannot_be_asked(inspect_app(app))
+    assert inspect_app(app).databases.sqlite["litejob"] == "storage/queue.sqlite3"
+    deploy = app / "config/deploy.yml"
+    said = "  clear:\n    LITESTACK_DATA_PATH: /rails/storage\n"
+    deploy.write_text(deploy.read_text().replace("  clear:\n", said))
+    (app / "litejob.yml").write_text("production:\n  workers: 2\n")
+    assert inspect_app(app).databases.sqlite["litejob"] == "storage/production/queue.sqlite3"
+
+
+def test_a_queue_of_litestack_that_nobody_uses_is_no_database(app: Path) -> None:
+    lock = app / "Gemfile.lock"
+    lock.write_text(lock.read_text().replace("    rails (", "    litestack (0.4.4)\n    rails ("))
+    assert "litejob" not in inspect_app(app).databases.sqlite
+
+
+@pytest.mark.parametrize("own", [["Dockerfile"], ["config/deploy.yml"]])
+def test_thruster_is_not_passed_by(app: Path, own: list[str]) -> None:
+    lock, dockerfile, deploy = (app / one for one in ("Gemfile.lock", "Dockerfile", DEPLOY))
+    thrust, puma = '["./bin/thrust", "./bin/rails", "server"]', '["./bin/rails", "server"]'
+    before = lock.read_text()
+    lock.write_text(re.sub(r"(?m)^ +thruster.*\n", "", before))
+    dockerfile.write_text(dockerfile.read_text().replace(thrust, puma))
+    deploy.write_text(deploy.read_text().replace("  host: ", "  app_port: 3000\n  host: "))
+    answers = app / ".copier-answers.yml"
+    answers.write_text(answers.read_text().replace("own_files: []", f"own_files: {own}"))
+    [finding] = found(app, "gems.thruster")
+    first, *rest = finding.fix.splitlines()
+    assert first == "bundle add thruster && bundle binstubs thruster"
+    by_hand = ["In Dockerfile:", f"CMD {thrust}"] if own == ["Dockerfile"] else []
+    again = [] if by_hand else ["Then: kamalstream init again"]
+    assert rest == [*by_hand, "Take app_port: out of config/deploy.yml", *again]

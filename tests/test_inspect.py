@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kamalstream.ask.adoption import known_answers, what_was_read
 from kamalstream.inspect.app import SERVICE, inspect_app
 from kamalstream.inspect.gemfile_lock import gemfile_lock
 from kamalstream.inspect.ruby_version import ruby_version
@@ -241,3 +242,17 @@ def test_a_name_that_kamal_takes_is_made_of_the_folder(
 ) -> None:
     (tmp_path / folder).mkdir()
     assert inspect_app(tmp_path / folder).app_name == name
+
+
+def test_a_database_that_is_not_sqlite_is_mentioned(tmp_path: Path) -> None:
+    facts = inspect_app(SAMPLES["PostgreSQL beside SQLite"].create(tmp_path))
+    first, *rest = what_was_read(facts, known_answers(facts, {"databases": {}}, {}))
+    assert "databases: cache; not backed up, as it is not SQLite: primary (postgresql)" in first
+    assert not any(line.startswith("  below 8") for line in rest)
+
+
+def test_what_a_rails_below_8_means_is_said(tmp_path: Path) -> None:
+    facts = inspect_app(SAMPLES["PostgreSQL alone"].create(tmp_path))
+    assert facts.rails_version == "7.1.3"
+    said = what_was_read(facts, known_answers(facts, {}, {}))
+    assert "  below 8      Rails 7.1.3 brings no Solid Queue, Cache and Cable" in "\n".join(said)

@@ -13,7 +13,7 @@ from kamalstream import facts
 from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import load_mapping
-from kamalstream.inspect.app import AppFacts
+from kamalstream.inspect.app import AppFacts, below_storage, holds_code
 from kamalstream.inspect.kamal.deployment import Deployment
 from kamalstream.inspect.namesakes import namesakes
 from kamalstream.regular_file import read_text
@@ -150,13 +150,22 @@ def refuse_what_cannot_be_asked(app: AppFacts) -> None:
     }
     if outside:
         listed = ", ".join(f"{path} ({name})" for name, path in outside.items())
-        folder = posixpath.dirname(facts.in_container(next(iter(outside.values())), app.rails_root))
+        first = next(iter(outside))
         raise BadInput(
-            f"config/database.yml opens {listed} in production, which is on no volume: it is gone "
-            "with the next deploy.\nMove it below storage/ and write its new path there; or mount "
-            f'its folder under volumes: in config/deploy.yml, as "NAME:{folder}". Then run this '
-            "again."
+            f"production opens {listed}, which is on no volume: it is gone with the next deploy.\n"
+            f"{_elsewhere(app, first, outside[first])} Then run this again."
         )
+
+
+def _elsewhere(app: AppFacts, name: str, path: str) -> str:
+    """Return how the database `name` gets to be on a volume."""
+    here = posixpath.dirname(path)
+    folder = posixpath.join(app.rails_root, here)
+    file, line = below_storage(name, path)
+    storage = f"Write its path below storage/ in {file}: {line}"
+    if holds_code(app.path / here):
+        return f"{storage} (a volume at {folder} would hide what later images have there)."
+    return f'{storage}. Or mount its folder under volumes: in config/deploy.yml: "NAME:{folder}".'
 
 
 def unreadable_databases(app: AppFacts) -> list[str]:

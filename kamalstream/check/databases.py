@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterator
 
 from kamalstream.check.deployed import Deployed, deployments
@@ -10,6 +11,7 @@ from kamalstream.check.finding import Finding
 from kamalstream.facts import ANSWERS
 from kamalstream.facts import DATABASE_YML as FILE
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.app import below_storage, holds_code
 from kamalstream.inspect.database_yml import Databases
 
 
@@ -58,7 +60,7 @@ def _compared(
             f"If {assumed.variable} is set on the server, say so under env: clear: in "
             f"{one.deployment.file if one else 'config/deploy.yml'}, and correct `databases`.",
         )
-    fix = _fix(opened, one)
+    fix = _fix(app, opened, one)
     for name, path in opened.sqlite.items():
         if path not in answered.values():
             line = app.line_of(FILE, path.rsplit("/", 1)[-1].replace(".", r"\."))
@@ -81,7 +83,7 @@ def _compared(
         )
 
 
-def _fix(opened: Databases, one: Deployed | None) -> str:
+def _fix(app: App, opened: Databases, one: Deployed | None) -> str:
     """Say what has to be done so that every database that is opened can be kept."""
     lines = []
     kept = {}
@@ -90,10 +92,10 @@ def _fix(opened: Databases, one: Deployed | None) -> str:
         if path.startswith("storage/") or (one and one.deployment.mount_of(inside)):
             kept[name] = path
         else:
-            lines.append(
-                f"Move {path} below storage/, or mount a volume where it is: no other "
-                "place is kept over a deploy."
-            )
+            file, written = below_storage(name, path)
+            lines.append(f"In {file}: {written}")
+            if not holds_code(app.root / posixpath.dirname(path)):
+                lines.append(f"Or mount a volume where {path} is: no other place is kept.")
     if one and not one.is_main:
         lines.append("kamalstream init reads the destinations again.")
     elif kept:

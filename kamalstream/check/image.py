@@ -10,6 +10,7 @@ from kamalstream.check.deployed import deployments
 from kamalstream.check.finding import Finding
 from kamalstream.facts import (
     BOOT_RESTORE,
+    DEPLOY,
     DOCKERFILE,
     DOCKERIGNORE,
     EXECUTABLES,
@@ -80,13 +81,15 @@ def _thruster(app: App) -> Iterator[Finding]:
     if not line or "thruster" in app.lockfile.gems:
         return
     fix = ["bundle add thruster && bundle binstubs thruster"]
-    if app.is_own(DOCKERFILE):
+    own = app.is_own(DOCKERFILE)
+    if own:
         fix += [f"In {DOCKERFILE}:", 'CMD ["./bin/thrust", "./bin/rails", "server"]']
+    for one in deployments(app):
         # The proxy would go on asking Puma, past Thruster.
-        asking = [one for one in deployments(app) if one.deployment.get("proxy", "app_port")]
-        fix += [f"Take app_port: out of {one.deployment.file}" for one in asking]
-    else:
-        fix += ["Then: kamalstream init again"]
+        if one.deployment.get("proxy", "app_port") and (own or app.is_own(DEPLOY)):
+            fix.append(f"Take app_port: out of {one.deployment.file}")
+    if not own:
+        fix.append("Then: kamalstream init again")
     yield Finding(
         "gems.thruster",
         "note",

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
+from kamalstream.facts import DATABASE_YML
 from kamalstream.inspect.adopted import App
+from kamalstream.inspect.app import holds_code
 from kamalstream.inspect.kamal.containers import Accessory
 from kamalstream.inspect.kamal.mounts import Mount, volume
 
@@ -40,13 +42,46 @@ def _of_app(one: Deployed) -> Iterator[Finding]:
     name = f"{one.deployment.service or one.app.answers.get('app_name')}_storage"
     for folder in lost:
         held = [str(one) for one in wanted if f"{folder}/".startswith(f"{one.target}/")]
+        fix = f'volumes:\n  - "{(held or [f"{name}:{folder}"])[0]}"'
+        if _hides(one, folder):
+            fix = f"Write another path in {DATABASE_YML}: database: storage/…"
         yield Finding(
             "volume.missing",
             "error",
             *one.deployment.line("volumes"),
             f"no volume is mounted at {folder}: every deploy of {one.name} starts with empty "
             "databases",
-            f'volumes:\n  - "{(held or [f"{name}:{folder}"])[0]}"',
+            fix,
+        )
+    yield from _hidden(one)
+
+
+def _hides(one: Deployed, folder: str) -> bool:
+    """Whether a mount at the `folder` of the containers hides code of the image."""
+    root = one.app.rails_root
+    return folder.startswith(f"{root}/") and holds_code(
+        one.app.root / posixpath.relpath(folder, root)
+    )
+
+
+def _hidden(one: Deployed) -> Iterator[Finding]:
+    storage = one.app.in_container("storage")
+    mounts: dict[Mount, list[str]] = {}
+    for path in one.databases.values():
+        mount = one.deployment.mount_of(one.app.in_container(path))
+        if mount and _hides(one, mount.target):
+            mounts.setdefault(mount, []).append(posixpath.basename(path))
+    for mount, names in mounts.items():
+        yield Finding(
+            "volume.hides",
+            "warning",
+            mount.file,
+            mount.line,
+            f"a volume at {mount.target} hides what later images have there: new migrations never "
+            f"run in {one.name}",
+            f'Mount it elsewhere, in the app and the accessory: "{mount.source}:{storage}"\n'
+            f"and write the new paths in {DATABASE_YML}: "
+            + ", ".join(f"database: storage/{name}" for name in names),
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kamalstream.facts import DOCKERFILE, RAILS_ROOT
+from kamalstream.facts import DATABASE_YML, DOCKERFILE, RAILS_ROOT
 from kamalstream.inspect.code_lines import code_lines
 from kamalstream.inspect.database_yml import Databases, production_databases
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
@@ -14,6 +15,9 @@ from kamalstream.inspect.image.built import Build, Image, read_image
 from kamalstream.inspect.image.dockerfile import dockerfile_env
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.kamal.deployment import Deployment, Kamal, kamal
+from kamalstream.inspect.litejob import FILE as LITEJOB_YML
+from kamalstream.inspect.litejob import NAME as LITEJOB
+from kamalstream.inspect.litejob import litejob
 from kamalstream.inspect.railties import application, loads
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
 from kamalstream.inspect.solid import Solid, solid_gems
@@ -156,13 +160,30 @@ def root_of(image: Image | None) -> str:
     return (image.workdir if image and image.workdir not in (None, "/") else None) or RAILS_ROOT
 
 
+def holds_code(folder: Path) -> bool:
+    """Return whether a `folder` of an app has code, which a volume mounted there would hide.
+
+    A volume keeps what the first image had there; what later ones have is never seen.
+    """
+    return next(folder.rglob("*.rb"), None) is not None
+
+
 def opened_databases(app: Path, one: Deployment | None, image: Image | None) -> Databases:
     """Return the databases that the app in the folder `app` opens where `one` deploys it."""
     if one and one.rails_env is None:
         # Which section of database.yml is read hangs on it.
         return Databases(unreadable=(_rails_env(one),))
     env = {**(image.env if image else {}), **(one.environment if one else {})}
-    return production_databases(app, env, root_of(image))
+    opened = production_databases(app, env, root_of(image))
+    return replace(opened, sqlite={**opened.sqlite, **litejob(app, env, root_of(image))})
+
+
+def below_storage(name: str, path: str) -> tuple[str, str]:
+    """Return the file that names the database `name`, and the line that puts it below storage/."""
+    moved = f"storage/{posixpath.basename(path)}"
+    if name == LITEJOB:
+        return LITEJOB_YML, f"path: {moved}"
+    return DATABASE_YML, f"database: {moved}"
 
 
 def _rails_env(one: Deployment) -> Unreadable:
