@@ -155,3 +155,22 @@ def test_an_app_without_thruster_gets_it() -> None:
         assert 'CMD ["./bin/thrust", "./bin/rails", "server"]' in (app / "Dockerfile").read_text()
         assert "app_port" not in (app / "config/deploy.yml").read_text()
         assert advice(app, "gems.thruster", "proxy.port") == []
+
+
+def test_an_app_without_active_job_starts_and_a_queue_in_it_would_stop_it() -> None:
+    with app_of("--skip-active-job") as (shop, app):
+        init(app)
+        assert "active_job" not in (app / "config/environments/production.rb").read_text()
+        deploy = app / "config/deploy.yml"
+        assert "SOLID_QUEUE_IN_PUMA" not in deploy.read_text()
+        serve = "timeout 20 bin/rails server --binding 127.0.0.1 --port 0; echo ended $?"
+        folder = inside(shop, app)
+        shop.must("bin/rails", "db:prepare", folder=folder, **PRODUCTION)
+        said = shop.must("sh", "-c", serve, folder=folder, **PRODUCTION)
+        assert "Listening on" in said
+        assert "gone away" not in said
+        text = deploy.read_text().replace("  clear:\n", "  clear:\n    SOLID_QUEUE_IN_PUMA: true\n")
+        deploy.write_text(text)
+        assert [one.level for one in advice(app, "queue.fails")] == ["error"]
+        said = shop.must("sh", "-c", serve, folder=folder, SOLID_QUEUE_IN_PUMA="true", **PRODUCTION)
+        assert "Detected Solid Queue has gone away" in said

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +21,11 @@ from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
+from kamalstream.update.preview import refuse_unready
 
-from .fixtures_template import commit, git
+from .fixtures_init import Ran, _answers, _kamalstream  # noqa: F401
+from .fixtures_template import RELEASE, commit, git, make_app, render
+from .fixtures_update import adopt
 
 KEY, DEPLOY = "config/master.key", "config/deploy.yml"
 
@@ -35,7 +39,8 @@ def app(deployable: Callable[..., Path], tmp_path: Path) -> Path:
 
 def follow(folder: Path, command: str) -> None:
     """Run `command` as a shell does; an editor is left with one line."""
-    editor = {"GIT_EDITOR": "echo Adopted >"}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    editor = {"GIT_EDITOR": "echo Adopted >", "PATH": programs}
     ran = subprocess.run(
         ["bash", "-e", "-c", command],
         cwd=folder,
@@ -266,3 +271,69 @@ def test_thruster_is_not_passed_by(app: Path, own: list[str]) -> None:
     by_hand = ["In Dockerfile:", f"CMD {thrust}"] if own == ["Dockerfile"] else []
     again = [] if by_hand else ["Then: kamalstream init again"]
     assert rest == [*by_hand, "Take app_port: out of config/deploy.yml", *again]
+
+
+def test_a_folder_that_is_no_repository_is_committed_before_an_update(app: Path) -> None:
+    shutil.rmtree(app / ".git")
+    (app / ".gitignore").unlink()
+    with pytest.raises(BadInput, match="has no commit to update from") as refused:
+        refuse_unready(app)
+    follow(app, str(refused.value).splitlines()[1])
+    refuse_unready(app)
+    assert KEY not in git(app, "ls-files")
+
+
+def wrong_ruby(app: Path) -> None:
+    (app / ".ruby-version").write_text("ruby-3.4.9\n")
+
+
+def one_more_database(app: Path) -> None:
+    with (app / "config/database.yml").open("a") as file:
+        file.write("  audit:\n    <<: *default\n    database: storage/audit.sqlite3\n")
+
+
+def no_production_rb(app: Path) -> None:
+    (app / "config/environments/production.rb").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [(wrong_ruby, "ruby.version"), (one_more_database, "databases.unknown")],
+)
+def test_answers_are_corrected_by_an_update(
+    template: Path, app: Path, change: Callable[[Path], None], wanted: str
+) -> None:
+    adopted = adopt(template, app.parent / "adopted")
+    change(adopted)
+    commit(adopted, "As the app is now")
+    [finding] = found(adopted, wanted)
+    command = finding.fix.splitlines()[0]
+    assert command.startswith("copier update --trust --defaults --data ")
+    follow(adopted, command)
+    assert found(adopted, wanted) == []
+
+
+def test_answers_are_corrected_right_after_the_first_copy(template: Path, app: Path) -> None:
+    adopted = make_app("rails_8_1", app.parent / "adopted")
+    render(template, adopted, vcs_ref=RELEASE)
+    one_more_database(adopted)
+    [finding] = found(adopted, "databases.unknown")
+    update, again = finding.fix.splitlines()
+    said = re.search(r"copier recopy .*(?=\))", again)
+    assert said
+    follow(adopted, said[0].replace("…", update.partition("--data ")[2]))
+    assert found(adopted, "databases.unknown") == []
+
+
+@pytest.mark.parametrize("change", [no_production_rb, one_more_database])
+def test_init_again_takes_in_what_is_new_and_brings_back_what_is_gone(
+    app: Path,
+    kamalstream: Callable[..., Ran],
+    answers: Callable[..., Path],
+    change: Callable[[Path], None],
+) -> None:
+    change(app)
+    wanted = "production.missing" if change is no_production_rb else "databases.unknown"
+    assert found(app, wanted)
+    kamalstream("init", app, "--defaults", "--data-file", answers())
+    assert found(app, wanted) == []

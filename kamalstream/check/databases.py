@@ -100,6 +100,11 @@ def _fix(app: App, opened: Databases, one: Deployed | None) -> str:
         lines.append("kamalstream init reads the destinations again.")
     elif kept:
         mapping = json.dumps(kept).replace('"', "")
-        lines.append(f"copier update --trust --data databases='{mapping}'")
-        lines.append("(right after the first copy: copier recopy --trust --overwrite --data …)")
-    return "\n".join(lines) or "Correct `databases`: copier update --trust --data databases=…"
+        lines.append(f"copier update --trust --defaults --data databases='{mapping}'")
+        lines.append(
+            "(right after the first copy: copier recopy --trust --defaults --overwrite --data …)"
+        )
+    return (
+        "\n".join(lines)
+        or "Correct `databases`: copier update --trust --defaults --data databases=…"
+    )

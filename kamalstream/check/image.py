@@ -72,7 +72,7 @@ def _gems(app: App) -> Iterator[Finding]:
                 file,
                 line,
                 f"needs the gem {gem}, which is not in Gemfile.lock",
-                f"Run `bundle add {gem}`, or take that line out.",
+                f"bundle add {gem}" + (" && bundle binstubs thruster" * (gem == "thruster")),
             )
 
 
@@ -148,7 +148,7 @@ def _ruby(app: App) -> Iterator[Finding]:
             f"builds with Ruby {version}, but {wanted.file} says {wanted.version}",
             f"ARG RUBY_VERSION={wanted.version}"
             if app.is_own(DOCKERFILE)
-            else f"copier update --trust --data ruby_version={wanted.version}",
+            else f"copier update --trust --defaults --data ruby_version={wanted.version}",
         )
     for place in wanted.unreadable:
         yield Finding(

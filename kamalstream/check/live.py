@@ -163,5 +163,5 @@ def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -
             f"the image is built for {', '.join(built)}, the server is {arch}",
             f"builder:\n  arch: {arch}"
             if app.is_own(DEPLOY)
-            else f"copier update --trust --data arch={arch}",
+            else f"copier update --trust --defaults --data arch={arch}",
         )

@@ -92,7 +92,7 @@ def _probe(
             LITESTREAM,
             app.line_of(LITESTREAM, r"^\s+(endpoint|region):"),
             f"nothing answers at {there.address}: {error.strerror or error}",
-            "Mend endpoint or region: copier update --trust --data endpoint=…",
+            "Mend endpoint or region: copier update --trust --defaults --data endpoint=…",
         )
         return
     back = False

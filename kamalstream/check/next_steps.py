@@ -46,7 +46,7 @@ def next_steps(app: App, keys: Sequence[Step], guided: bool) -> str:
         where = " and ".join(dict.fromkeys(elsewhere))
         names = " and ".join(BUCKET_KEYS)
         steps.append(("the two keys of your bucket", f"as {names}, for {where} to fetch"))
-    steps += _commit(app)
+    steps += commit_steps(app.root)
     steps += [(deploy, "") for deploy in deploys]
     steps[-1] = (deploys[-1], f"{GUIDE} has the rest" if guided else "the first deploy")
     width = max(30, *(len(command) + 1 for command, _ in steps))
@@ -54,11 +54,11 @@ def next_steps(app: App, keys: Sequence[Step], guided: bool) -> str:
     return "\n".join(["What comes next:", *lines])
 
 
-def _commit(app: App) -> Iterator[Step]:
-    """Yield how to commit all, and no key with it."""
-    if not git.is_repository(app.root):
+def commit_steps(app: Path) -> Iterator[Step]:
+    """Yield how to commit all in the folder `app`, and no key with it."""
+    if not git.is_repository(app):
         yield "git init", "Kamal builds from a git repository"
-    patterns = {f"/{parent}/*.key" for key in _addable_keys(app.root) for parent in [key.parent]}
+    patterns = {f"/{parent}/*.key" for key in _addable_keys(app) for parent in [key.parent]}
     for pattern in sorted(patterns):
         # The last line of the file may have no end.
         yield f"printf '\\n%s\\n' '{pattern}' >> .gitignore", "keys stay out of it"

@@ -16,7 +16,8 @@ def check(app: App) -> Iterator[Finding]:
     path = app.root / PRODUCTION_RB
     if not path.is_file():
         message = "the file is not there"
-        yield Finding("production.missing", "error", PRODUCTION_RB, 0, message, "copier recopy")
+        fix = f"git checkout HEAD -- {PRODUCTION_RB}, or: kamalstream init"
+        yield Finding("production.missing", "error", PRODUCTION_RB, 0, message, fix)
         return
     outcome = edit(path.read_bytes(), wanted_settings(app.root))
     if outcome.refused:

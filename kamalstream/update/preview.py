@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from kamalstream import yaml_input
+from kamalstream.check.next_steps import commit_steps
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, PRODUCTION_RB
 from kamalstream.git import committed, git, git_bytes, names, settings_for_copier
@@ -48,9 +49,8 @@ def refuse_unready(app: Path) -> None:
         if "safe.directory" in str(error):
             # Another user's repository, as in a container: git says what to do.
             raise
-        raise BadInput(
-            f"{app} has no commit to update from: git init, git add --all, git commit."
-        ) from None
+        steps = "; ".join(command for command, _ in commit_steps(app))
+        raise BadInput(f"{app} has no commit to update from. Make one:\n{steps}") from None
     if committed(app, ANSWERS) is None:
         raise BadInput(f"{ANSWERS} is not committed. Commit what was rendered, then update.")
     for file, what in _UNDER_WAY.items():
