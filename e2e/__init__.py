@@ -1,18 +1,14 @@
-"""End to end: a real Docker engine, the real Kamal over ssh, the real Litestream, a real S3 server.
+"""End to end: what `rails new` makes, the real Kamal over ssh, a Docker engine, Litestream and S3.
 
 Run as root by `make e2e`; needs the Debian packages in `NEEDED` and the optional `programs` of
-pyproject.toml. What has to be played by something else, and why:
-
-- images of Docker Hub cannot be pulled: e2e/images says what stands in for each;
-- rubygems.org: the gems are Debian's, in place before `bundle install` (e2e/images/ruby);
-- docker's buildx plugin and BuildKit: e2e/docker_buildx.py, over Docker's classic builder;
-- Thruster and Propshaft, which Debian 13 does not have: two files of e2e/subject.
-
-All else is the real thing, and nothing that Copier rendered is changed.
+pyproject.toml. Nothing that Copier rendered is changed. What has to be played by something else is
+known to e2e/outside.py, printed at the end of a run and written to docs/reliability.md.
 """
 
 NEEDED = (
     "busybox-static",
+    "chromium",
+    "chromium-driver",
     "docker-registry",
     "docker.io",
     "git",

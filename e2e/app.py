@@ -1,9 +1,10 @@
-"""The subject: a Rails 7.2 app made by Debian's `rails new`, with e2e/subject laid over it."""
+"""The subject: what the real `rails new` writes, with e2e/subject laid over it."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,50 +13,41 @@ from pathlib import Path
 
 import yaml
 
-from e2e.engine import Engine
+from e2e import rails
 from e2e.machines import ADDRESS, Developer
 from kamalstream.edit import credentials
+from kamalstream.facts import DEFAULT_DATABASES, backed_up
 
 HERE = Path(__file__).parent / "subject"
 ROOT = Path(__file__).parent.parent
-NAME = "subject"
+NAME = rails.NAME
+RAILS = "8.1.4"
+DOMAIN = "app.example.com"
 BUCKET = "app-backups"
-DATABASES = {
-    "primary": "storage/production.sqlite3",
-    "queue": "storage/production_queue.sqlite3",
-}
+BACKED_UP = backed_up(DEFAULT_DATABASES, backup_ephemeral=False)
 
 
-def make(folder: Path, engine: Engine, ruby: str, access_key: str, secret_key: str) -> None:
-    """Make the app in `folder`, with its lock file, credentials and first git commit.
+def make(folder: Path, access_key: str, secret_key: str, version: str, *flags: str) -> None:
+    """Make the app in `folder`, with the keys of its bucket in its credentials.
 
     Raises:
         RuntimeError: Rails or Bundler fails.
     """
-    run = f"run --rm --volume {folder}:/app --workdir /app ruby:{ruby}-slim".split()
-    folder.mkdir(parents=True)
-    engine.docker(
-        *run,
-        *("rails", "new", ".", "--name", NAME, "--minimal"),
-        *("--skip-asset-pipeline", "--skip-bundle", "--skip-git"),
-    )
+    shutil.copytree(rails.rails_new(version, *flags), folder, symlinks=True)
     shutil.copytree(HERE, folder, dirs_exist_ok=True)
-    engine.docker(*run, "bundle", "lock", "--local")
-    (folder / ".gitignore").write_text("/config/*.key\n/log/*\n/tmp/*\n/storage/*\n!.keep\n")
     credentials.store(folder, access_key, secret_key)
 
 
-def answers(endpoint: str, litestream: str = "0.5") -> str:
-    """Return the answers file for the subject, with its backups at `endpoint`."""
+def answers(endpoint: str, litestream: str = "0.5", bucket: str = BUCKET) -> str:
+    """Return the answers file for the subject, with its backups in `bucket` at `endpoint`."""
     return yaml.safe_dump(
         {
             "app_name": NAME,
             "server_ip": ADDRESS,
-            "domain": "app.example.com",
+            "domain": DOMAIN,
             "storage_provider": "minio",
             "endpoint": endpoint,
-            "bucket": BUCKET,
-            "databases": DATABASES,
+            "bucket": bucket,
             "litestream_version": litestream,
             # Every drill may wait for both databases alike.
             "queue_loss": "2s",
@@ -85,9 +77,9 @@ def render(folder: Path, developer: Developer, answers: str) -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """The deployed app, as reached through the proxy: `url` is that of the proxy."""
+    """The deployed app; `address` is HOST:PORT of the proxy's HTTPS."""
 
-    url: str
+    address: str
 
     def write(self, body: str, hold: float = 0) -> bool:
         """Commit `body` to both databases, after `hold` seconds; tell whether the app said so."""
@@ -104,8 +96,20 @@ class Site:
             rows: dict[str, list[str]] = json.load(answer)
             return rows
 
+    def get(self, path: str) -> str:
+        """Return what is at `path`.
+
+        Raises:
+            OSError: it is not answered, or not with a success.
+        """
+        with self._open(path) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def _open(self, path: str, form: bytes | None = None) -> urllib.response.addinfourl:
-        request = urllib.request.Request(self.url + path, form, {"Host": "app.example.com"})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(f"https://{self.address}{path}", form, {"Host": DOMAIN})
+        # Nobody has signed the proxy's certificate.
+        trusting = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting)
         opened: urllib.response.addinfourl = opener.open(request, timeout=30)
         return opened

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from e2e.outside import played
+from e2e.record import Drill, Record
 from e2e.stage import Stage
 from e2e.stage import stage as set_up
+from e2e.steps import Rows, setup
 from kamalstream import programs
 
 os.environ["PATH"] += os.pathsep + "/usr/sbin"
 
 
-PROGRAMS = ("busybox", "docker-registry", "dockerd", "mmdebstrap", "slirp4netns", "sshd", "unshare")
+PROGRAMS = (
+    "busybox",
+    "chromedriver",
+    "chromium",
+    "docker-registry",
+    "dockerd",
+    "mmdebstrap",
+    "slirp4netns",
+    "sshd",
+    "unshare",
+)
 
 
 def missing(needed: tuple[str, ...] = PROGRAMS) -> str:
@@ -43,3 +56,43 @@ def ruby() -> None:
     if lacking and "ruby" not in os.environ.get("KAMALSTREAM_REQUIRE", ""):
         pytest.skip(f"needs {lacking}")
     assert not lacking, f"needs {lacking} (KAMALSTREAM_REQUIRE)"
+
+
+@pytest.fixture(scope="session")
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """What this run saw, written where all of it was run and passed."""
+    gathered = Record()
+    yield gathered
+    if gathered.complete and not request.config.option.keyword and not request.session.testsfailed:
+        gathered.write()
+
+
+@pytest.fixture
+def drill(record: Record) -> Callable[..., None]:
+    """Add a row to the table; fails where a row is missing."""
+
+    def seen(title: str, before: Rows, after: Rows, what: str) -> None:
+        missing = sum(len(set(before[name]) - set(after[name])) for name in before)
+        rows_before, rows_after = (sum(map(len, rows.values())) for rows in (before, after))
+        record.drills.append(Drill(title, rows_before, rows_after, missing, what))
+        assert missing == 0, f"{missing} rows are missing"
+
+    return seen
+
+
+@pytest.fixture
+def deployed(stage: Stage) -> Stage:
+    """The stage with the app up and running, whatever the drill before has left."""
+    try:
+        stage.site.rows()
+    except OSError:
+        stage.server.lose()
+        setup(stage)
+    return stage
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what this run did not do with the real thing."""
+    terminalreporter.section("played in this run")
+    for part in played():
+        terminalreporter.write_line(f"- {part}")

@@ -9,12 +9,12 @@ import contextlib
 import functools
 import http.server
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-RUBYGEMS = "index.rubygems.org"
+from e2e.outside import RUBYGEMS, reachable
+
 BESIDE_THE_CHECKOUT = Path(__file__).parent.parent.parent / "shared" / "gems"
 
 
@@ -45,15 +45,6 @@ def served() -> Iterator[int | None]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def reachable(host: str) -> bool:
-    """Tell whether `host` takes connections on 443."""
-    try:
-        socket.create_connection((host, 443), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -1,44 +1,53 @@
-"""What stands in for the images of Docker Hub, which cannot be pulled: built from e2e/images."""
+"""The images that are not pulled from Docker Hub: built from e2e/images."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from e2e import debian
-from e2e.engine import Engine
+from e2e.engine import HOST_LOOPBACK, Engine
+from e2e.outside import DOCKER_HUB, reachable
 from kamalstream import programs
 
 HERE = Path(__file__).parent / "images"
+# Debian 13 with the Ruby that the real ruby:slim is for, and what that image has besides. What
+# compiles gems is left to the Dockerfile, as there.
 DEBIAN = "kamalstream/debian"
-# Rails 7.2, the gems of e2e/subject/Gemfile, and sqlite3, which Litestream's image has.
-PACKAGES = (
-    "bundler",
-    "ca-certificates",
-    "puma",
-    "ruby",
-    "ruby-bootsnap",
-    "ruby-rails",
-    "ruby-sqlite3",
-    "sqlite3",
-)
+PACKAGES = ("bundler", "ca-certificates", "ruby", "ruby-dev", "tzdata")
 # What Kamal 2.11 starts (lib/kamal/configuration/proxy/run.rb, lib/kamal/commands/registry.rb).
 KAMAL_PROXY = "basecamp/kamal-proxy:v0.9.2"
 KAMAL_REGISTRY = "registry:3"
 
 
-def make(engine: Engine) -> str:
-    """Build every image into `engine`; return the Ruby version that the ruby image has.
+def make(engine: Engine, gems: int | None) -> None:
+    """Build into `engine` what Docker Hub has, or is not to be asked for.
+
+    `gems` is the port on this machine where gems are served, None where RubyGems is asked.
 
     Raises:
         RuntimeError: a program is missing, or docker or mmdebstrap fails.
     """
-    engine.docker("import", debian.tree(PACKAGES), DEBIAN)
-    ruby = engine.docker("run", "--rm", DEBIAN, "ruby", "-e", "print RUBY_VERSION")
-    _build(engine, "ruby", f"ruby:{ruby}-slim")
-    _build(engine, "registry", KAMAL_REGISTRY, _program("docker-registry"))
+    engine.docker("import", debian.tree(PACKAGES), "kamalstream/bare")
+    # Where this machine's registries are reached, there are certificates of its own perhaps.
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    _build(engine, "debian", DEBIAN, certificates)
     _build(engine, "kamal-proxy", KAMAL_PROXY)
+    hub = reachable(DOCKER_HUB)
+    version = engine.docker("run", "--rm", DEBIAN, "ruby", "-e", "print RUBY_VERSION")
+    ruby = f"ruby:{version}-slim"
+    if not hub:
+        _build(engine, "ruby", ruby)
+        _build(engine, "registry", KAMAL_REGISTRY, _program("docker-registry"))
+        _litestream(engine)
+    if gems is not None:
+        mirror = f"BUNDLE_MIRROR__ALL=http://{HOST_LOOPBACK}:{gems}"
+        _build(engine, "mirrored", ruby, arguments=(f"FROM={ruby}", mirror))
+
+
+def _litestream(engine: Engine) -> None:
     for series in ("0.5", "0.3"):
         binary = programs.litestream(series)
         if binary is None:
@@ -48,7 +57,6 @@ def make(engine: Engine) -> str:
         _build(engine, f"litestream-{series}", image, binary, *shell)
         # `kamal accessory reboot` pulls.
         engine.offer(image)
-    return ruby
 
 
 def _program(name: str) -> Path:
@@ -58,9 +66,12 @@ def _program(name: str) -> Path:
     return found
 
 
-def _build(engine: Engine, folder: str, image: str, *files: Path) -> None:
+def _build(
+    engine: Engine, folder: str, image: str, *files: Path, arguments: Iterable[str] = ()
+) -> None:
+    given = [word for argument in arguments for word in ("--build-arg", argument)]
     with tempfile.TemporaryDirectory(prefix="kamalstream-image-") as context:
         shutil.copytree(HERE / folder, context, dirs_exist_ok=True)
         for file in files:
             shutil.copy(file, context)
-        engine.docker("build", "--quiet", "--tag", image, context)
+        engine.docker("build", "--quiet", *given, "--tag", image, context)

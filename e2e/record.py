@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e import app
+from e2e.outside import played
+
 PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
 
 _HEAD = """\
@@ -12,15 +15,40 @@ _HEAD = """\
 # Reliability
 
 What happens to the data when something breaks, from one run of `make e2e`: the real Kamal over
-ssh, a Docker engine, the real Litestream, an S3 server and a Rails app, deployed with nothing but
-the files that the template renders. Rows are those that the app confirmed as committed, in both of
-its databases.
+ssh, a Docker engine, the real Litestream, an S3 server and an app that `rails new` of Rails {rails}
+made, with its Gemfile and lockfile as they came and a few files laid over it (`e2e/subject`). It is
+deployed with nothing but the files that the template renders, through Thruster. Rows are those that
+the app confirmed as committed, in both of the databases that are backed up: its own, and Solid
+Queue's, whose jobs run in Puma.
 
-What had to be played by something else in that run (Docker Hub's images, rubygems.org, BuildKit,
-Thruster) is listed at the top of `e2e/__init__.py`.
+## What a person sees
+
+In Chromium, through the proxy: a note with a picture is written in one tab and comes up in another
+by itself (Solid Queue runs the job, Turbo's stream comes over Solid Cable, libvips makes the
+variant). Then the server is lost, and `kamal setup` deploys to an empty one.
+
+| before | after |
+|---|---|
+| ![Before the loss](images/page-before.png) | ![After it](images/page-after.png) |
+
+The notes are back. What is in no database, or in one that is left out of the backups on purpose, is
+not: the picture, which the page says, and the visits, which Solid Cache counted.
+
+## Drills
 
 | drill | rows before | rows after | missing | what was seen |
 |---|--:|--:|--:|---|
+"""
+
+_DEPLOYS = """
+## Deploys under load
+
+`kamal deploy` of a new version, again and again, while two writers and two readers never stop.
+Rows are looked for live and, the server lost after the last deploy, restored. The assets of the
+version before still answer.
+
+| deploys | seconds | rows confirmed | missing | reads and writes | failed | integrity |
+|--:|--:|--:|--:|--:|--:|---|
 """
 
 _KILLS = """
@@ -32,6 +60,13 @@ missing.
 
 | Litestream | kills | rows compared | lost at most | median | bound | kills that broke the bound |
 |---|--:|--:|--:|--:|--:|--:|
+"""
+
+_PLAYED = """
+## What was played
+
+Not the real thing in this run, and what was in its place:
+
 """
 
 _LIMITS = """
@@ -74,6 +109,12 @@ class Record:
         """Begin empty."""
         self.drills: list[Drill] = []
         self.kills: list[str] = []
+        self.deploys: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is something of every kind: a run of one file is not the whole."""
+        return all((self.drills, self.kills, self.deploys))
 
     def write(self, page: Path = PAGE) -> None:
         """Write the page, once every drill was run."""
@@ -81,5 +122,8 @@ class Record:
             f"| {d.title} | {d.before} | {d.after} | {d.missing} | {d.seen} |\n"
             for d in self.drills
         ]
-        kills = [_KILLS, *(f"| {row} |\n" for row in self.kills)] if self.kills else []
-        page.write_text("".join([_HEAD, *rows, *kills, _LIMITS]), "utf-8")
+        kills = [_KILLS, *(f"| {row} |\n" for row in self.kills)]
+        deploys = [_DEPLOYS, *self.deploys]
+        parts = [_PLAYED, *(f"- {part}\n" for part in played())]
+        head = _HEAD.replace("{rails}", app.RAILS)
+        page.write_text("".join([head, *rows, *deploys, *kills, *parts, _LIMITS]), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
@@ -12,130 +13,28 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
 
 import pytest
 
 from e2e import app
-from e2e.engine import HOST_LOOPBACK
-from e2e.record import Drill, Record
-from e2e.stage import Stage
+from e2e.record import Record
+from e2e.stage import Stage, at
+from e2e.steps import (
+    SYNCED,
+    TRIED_AGAIN,
+    as_rows,
+    container,
+    lose_and_set_up,
+    now,
+    numbers,
+    reboot_and_deploy,
+    refused_setup,
+    restore,
+    setup,
+    write,
+    writes,
+)
 from kamalstream.prove.kills import kill_often
-
-# One sync interval (1 s) and a second: what was committed before that may not be missing.
-SYNCED = 2.5
-# Litestream 0.5 gives an upload ten tries, at most 20 s apart (s3/replica_client.go and the AWS
-# SDK's default), which is more than the minute that the bucket is away.
-TRIED_AGAIN = 20.0
-_numbers = iter(range(10**9))
-
-Rows = dict[str, list[str]]
-
-
-@pytest.fixture(scope="module")
-def record(request: pytest.FixtureRequest) -> Iterator[Record]:
-    """The table of this run, written where every drill was run and passed."""
-    gathered = Record()
-    yield gathered
-    if not request.config.option.keyword and not request.session.testsfailed:
-        gathered.write()
-
-
-@pytest.fixture
-def drill(record: Record) -> Callable[..., None]:
-    """Add a row to the table; fails where a row is missing."""
-
-    def seen(title: str, before: Rows, after: Rows, what: str) -> None:
-        missing = sum(len(set(before[name]) - set(after[name])) for name in before)
-        rows_before, rows_after = (sum(map(len, rows.values())) for rows in (before, after))
-        record.drills.append(Drill(title, rows_before, rows_after, missing, what))
-        assert missing == 0, f"{missing} rows are missing"
-
-    return seen
-
-
-def setup(stage: Stage) -> None:
-    done = stage.kamal("setup")
-    assert done.code == 0, done.text[-4000:]
-
-
-def refused_setup(stage: Stage, **environment: str) -> str:
-    """Run a `kamal setup` that has to fail; return what the app's container says."""
-    file = stage.folder / "config/deploy.yml"
-    as_rendered = file.read_text()
-    # Kamal waits as long as it may for the app to answer; the answer does not change.
-    file.write_text(re.sub(r"deploy_timeout: \d+", "deploy_timeout: 20", as_rendered))
-    try:
-        done = stage.kamal("setup", **environment)
-    finally:
-        file.write_text(as_rendered)
-    assert done.code != 0
-    names = stage.engine.docker("ps", "--all", "--format", "{{.Names}}").split()
-    web = next(name for name in names if name.startswith(f"{app.NAME}-web"))
-    said = stage.engine.docker("logs", web)
-    assert "does not start" in said
-    return said
-
-
-def reboot_and_deploy(stage: Stage) -> None:
-    for step in (("accessory", "reboot", "litestream"), ("deploy",)):
-        done = stage.kamal(*step)
-        assert done.code == 0, done.text[-3000:]
-
-
-def write(stage: Stage, count: int = 20) -> None:
-    for _ in range(count):
-        assert stage.site.write(f"row {next(_numbers)}")
-
-
-@contextmanager
-def writes(stage: Stage) -> Iterator[list[str]]:
-    """Write all the time; yields the bodies that the app confirmed."""
-    confirmed: list[str] = []
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            body = f"row {next(_numbers)}"
-            if stage.site.write(body):
-                confirmed.append(body)
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield confirmed
-    finally:
-        stop.set()
-        thread.join()
-
-
-def as_rows(bodies: list[str]) -> Rows:
-    return {"primary": list(bodies), "queue": list(bodies)}
-
-
-def lose_and_set_up(stage: Stage) -> Rows:
-    """Wait for the promise to hold, lose the server, deploy to an empty one, and read."""
-    time.sleep(SYNCED)
-    stage.server.lose()
-    setup(stage)
-    return stage.site.rows()
-
-
-def container(stage: Stage, role: str) -> str:
-    names = stage.engine.docker("ps", "--format", "{{.Names}}").split()
-    return next(name for name in names if name.startswith(f"{app.NAME}-{role}"))
-
-
-@pytest.fixture
-def deployed(stage: Stage) -> Stage:
-    """The stage with the app up and running, whatever the drill before has left."""
-    try:
-        stage.site.rows()
-    except OSError:
-        stage.server.lose()
-        setup(stage)
-    return stage
 
 
 def test_the_volume_is_destroyed(deployed: Stage, drill: Callable[..., None]) -> None:
@@ -343,7 +242,7 @@ def test_the_disk_is_full_for_the_sidecar(deployed: Stage, drill: Callable[..., 
         "--opt",
         "device=tmpfs",
         "--opt",
-        "o=size=24m,uid=1000,gid=1000",
+        "o=size=64m,uid=1000,gid=1000",
     )
     deployed.engine.docker("volume", "create", "--driver", "local", *options, f"{app.NAME}_storage")
     mount = ("--volume", f"{app.NAME}_storage:/s", "kamalstream/debian")
@@ -354,7 +253,7 @@ def test_the_disk_is_full_for_the_sidecar(deployed: Stage, drill: Callable[..., 
     deployed.engine.docker(
         "exec", holder, "sh", "-c", "dd if=/dev/zero of=/s/fill bs=64k 2>/dev/null; true"
     )
-    refused = sum(not deployed.site.write(f"row {next(_numbers)}") for _ in range(10))
+    refused = sum(not deployed.site.write(f"row {next(numbers)}") for _ in range(10))
     time.sleep(3)
     deployed.engine.docker("exec", holder, "rm", "/s/fill")
     time.sleep(5)
@@ -369,16 +268,6 @@ def test_the_disk_is_full_for_the_sidecar(deployed: Stage, drill: Callable[..., 
         after,
         f"{refused} of 10 writes were refused, none was half done; replication went on by itself",
     )
-
-
-def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def restore(stage: Stage, *arguments: str) -> str:
-    done = stage.developer.run(stage.folder, "bin/restore", "--yes", *arguments)
-    assert done.code == 0, done.text[-4000:]
-    return done.text
 
 
 def test_back_to_a_moment(deployed: Stage, drill: Callable[..., None]) -> None:
@@ -608,8 +497,13 @@ def test_production_comes_to_the_developers_machine(
     with closing(sqlite3.connect(mine)) as database:
         rows = [body for (body,) in database.execute("SELECT body FROM entries ORDER BY id")]
     with closing(sqlite3.connect(mine.with_name("development_queue.sqlite3"))) as database:
-        tasks = [body for (body,) in database.execute("SELECT body FROM tasks ORDER BY id")]
-    after = {"primary": rows, "queue": tasks}
+        jobs = [
+            json.loads(arguments)["arguments"][0]
+            for (arguments,) in database.execute(
+                "SELECT arguments FROM solid_queue_jobs WHERE class_name = 'EntryJob' ORDER BY id"
+            )
+        ]
+    after = {"primary": rows, "queue": jobs}
     assert after == before
     drill(
         "`bin/restore --to-local`",
@@ -632,9 +526,7 @@ def test_what_can_be_restored_is_shown(deployed: Stage) -> None:
 
 def test_from_litestream_0_3_to_0_5(stage: Stage, drill: Callable[..., None]) -> None:
     stage.server.lose()
-    answers = app.answers(stage.s3.endpoint.replace("127.0.0.1", HOST_LOOPBACK), "0.3").replace(
-        app.BUCKET, "upgraded"
-    )
+    answers = app.answers(at(stage.s3), "0.3").replace(app.BUCKET, "upgraded")
     stage.s3.create_bucket("upgraded")
     app.render(stage.folder, stage.developer, answers)
     setup(stage)
@@ -664,7 +556,7 @@ def test_no_commit_older_than_the_bound_is_lost_over_fifty_kills(
     stage: Stage, record: Record, series: str
 ) -> None:
     app.render(stage.folder, stage.developer, app.answers("http://127.0.0.1:8333", series))
-    result = kill_often(stage.folder, app.DATABASES, series, 50, stage.s3)
+    result = kill_often(stage.folder, app.BACKED_UP, series, 50, stage.s3)
     record.kills.append(
         f"{series} | {len(result.rounds)} | {sum(r.rows_written for r in result.reports):,} "
         f"| {max(result.seconds_lost):.2f} s | {statistics.median(result.seconds_lost):.2f} s "

@@ -4,7 +4,8 @@ class EntriesController < ActionController::Base
 
   # Every body, per database, in the order of writing.
   def index
-    render json: { primary: Entry.order(:id).pluck(:body), queue: Task.order(:id).pluck(:body) }
+    kept = SolidQueue::Job.where(class_name: "EntryJob").order(:id).pluck(:arguments)
+    render json: { primary: Entry.order(:id).pluck(:body), queue: kept.map { |job| job["arguments"].first } }
   end
 
   # Writes params[:body] to both databases, holding the transaction on primary open for
@@ -14,7 +15,7 @@ class EntriesController < ActionController::Base
       Entry.create!(body: params.require(:body))
       sleep params[:hold].to_f
     end
-    Task.create!(body: params[:body])
+    EntryJob.perform_later(params[:body])
     head :created
   end
 end

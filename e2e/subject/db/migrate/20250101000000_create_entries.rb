@@ -1,4 +1,4 @@
-class CreateEntries < ActiveRecord::Migration[7.2]
+class CreateEntries < ActiveRecord::Migration[8.0]
   def change
     create_table :entries do |t|
       t.string :body, null: false
