@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def tree(packages: Iterable[str]) -> Path:
         subprocess.run([*command, SUITE, fresh, _mirror()], check=True)
         fresh.replace(kept)
     return kept
+
+
+def unpacked(tar: Path) -> Path:
+    """Return the folder with what `tree` has made, kept too."""
+    root = tar.with_suffix("")
+    if not root.exists():
+        fresh = Path(tempfile.mkdtemp(prefix=f"{root.name}.", dir=root.parent))
+        subprocess.run(["tar", "--extract", "--file", tar, "--directory", fresh], check=True)
+        fresh.chmod(0o755)
+        fresh.replace(root)
+    return root
 
 
 def _mirror() -> str:

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Stands in for docker's buildx plugin, with Docker's classic builder under it.
+"""Stands between Kamal and docker's buildx plugin: builds with the BuildKit of the engine itself.
 
-BuildKit would first pull the frontend that the Dockerfile's `# syntax=` line names, and buildx's
-default driver the image moby/buildkit; neither can be had. The classic builder takes those lines
-for comments. Kamal 2.11 (lib/kamal/commands/builder) calls `version`, `inspect`, `create` and
-`build --output=type=registry --platform P --builder B -t T … CONTEXT`.
+Two images are not to be had: moby/buildkit, for the builder in a container that Kamal creates, and
+the frontend that the Dockerfile's `# syntax=` line names; the engine has a frontend of its own.
+Kamal 2.11 (lib/kamal/commands/builder) calls `version`, `inspect`, `create` and
+`build --output=type=registry --platform P --builder B -t T … --file F CONTEXT`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
@@ -23,23 +25,17 @@ def main(arguments: list[str]) -> int:
     if arguments[1:2] != ["build"]:
         print("stand-in for buildx")
         return 0
-    kept, tags, rest = [], [], iter(arguments[2:])
-    for argument in rest:
-        if argument in ("--platform", "--builder"):
-            next(rest)
-        elif argument == "-t":
-            tags.append(next(rest))
-        elif not argument.startswith("--output="):
-            kept.append(argument)
-    named = [word for tag in tags for word in ("--tag", tag)]
-    commands = [["build", *named, *kept], *(["push", tag] for tag in tags)]
-    for command in commands:
-        done = subprocess.run(
-            ["docker", *command], env={**os.environ, "DOCKER_BUILDKIT": "0"}, check=False
-        )
-        if done.returncode:
-            return done.returncode
-    return 0
+    options = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_argument("--builder")
+    options.add_argument("--file", "-f", type=Path, default=Path("Dockerfile"))
+    known, rest = options.parse_known_args(arguments[2:])
+    lines = known.file.read_text().splitlines(keepends=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".Dockerfile") as file:
+        file.writelines("#\n" if line.startswith("# syntax=") else line for line in lines)
+        file.flush()
+        # As docker would call it: the environment that docker has given tells buildx so.
+        build = ["buildx", "buildx", "build", "--builder=default", f"--file={file.name}", *rest]
+        return subprocess.run(build, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -11,16 +11,40 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from e2e import debian
 
 # Where slirp4netns puts this machine's loopback, seen from the engine and from its containers
 # (slirp4netns(1), "Filtering connections").
 HOST_LOOPBACK = "10.0.2.2"
 # The engine asks this registry for what would come from Docker Hub.
 HUB = "127.0.0.1:5001"
-_READY_WITHIN = 30.0
+# Docker 26 with BuildKit, whatever this machine's own Debian has. runc needs a root that is a mount
+# point, with the cgroups and devices of this machine.
+PACKAGES = ("docker-buildx", "docker.io", "iptables")
+BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
+_ENTER = """\
+set -e
+ip link set lo up
+mount --make-rprivate /
+mkdir {folder}/upper {folder}/work {folder}/root
+mount -t overlay -o lowerdir={tree},upperdir={folder}/upper,workdir={folder}/work none {folder}/root
+cd {folder}/root
+mkdir -p .{folder} old
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs tmpfs run
+mount --bind {folder} .{folder}
+cp --remove-destination /etc/resolv.conf etc/resolv.conf
+pivot_root . old
+cd /
+umount --lazy old
+"""
+_READY_WITHIN = 60.0
 
 
 class Engine:
@@ -127,8 +151,8 @@ class Engine:
             f"http: {{addr: '{HUB}'}}\n"
         )
         script = (
-            f"ip link set lo up; docker-registry serve {mirror} & "
-            f"exec dockerd --host {self.host} --data-root {self.folder}/data"
+            _ENTER.format(folder=self.folder, tree=debian.unpacked(debian.tree(PACKAGES)))
+            + f"exec dockerd --host {self.host} --data-root {self.folder}/data"
             f" --exec-root {self.folder}/exec --pidfile {self.folder}/pid"
             f" --cgroup-parent /{self._cgroup} --registry-mirror http://{HUB}"
         )
@@ -143,6 +167,8 @@ class Engine:
                 api = f"--api-socket={self.folder}/slirp.sock"
                 slirp = ["slirp4netns", "--configure", "--mtu=1500", api, first, "tap0"]
                 self._spawn(slirp, "slirp.log")
+                network = ["nsenter", f"--net={self._first}/ns/net"]
+                self._spawn([*network, "docker-registry", "serve", mirror], "mirror.log")
                 break
         for _ in _until_ready():
             if engine.poll() is not None:
@@ -152,7 +178,7 @@ class Engine:
         log = (self.folder / "engine.log").read_text(errors="replace")
         raise RuntimeError(f"dockerd did not come up:\n{log[-2000:]}")
 
-    def _spawn(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: Sequence[str | Path], log: str) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("wb") as output:
             process = subprocess.Popen(
                 # However this process ends, nothing stays behind.

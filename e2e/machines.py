@@ -11,7 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.engine import Engine
+from e2e import debian
+from e2e.engine import BUILDX, PACKAGES, Engine
 from kamalstream import programs
 
 ADDRESS = "127.0.0.1"
@@ -104,6 +105,8 @@ class Developer:
         (self.home / "bin").mkdir()
         for name in ("kamal", "copier"):
             (self.home / "bin" / name).symlink_to(programs.find(name) or name)
+        # For the plugin.
+        (self.home / "bin" / "buildx").symlink_to(debian.unpacked(debian.tree(PACKAGES)) / BUILDX)
         kept = {
             name: value
             for name, value in os.environ.items()

@@ -24,7 +24,8 @@ def played() -> list[str]:
     parts = [
         "kamal-proxy, which would ask Let's Encrypt for a certificate: a program that answers the "
         "same commands, with a certificate that nobody has signed (e2e/images/kamal-proxy)",
-        "BuildKit and buildx: Docker's classic builder (e2e/docker_buildx.py)",
+        "The frontend of BuildKit that the Dockerfile's `# syntax=` line names, and the container "
+        "that Kamal has it run in: the BuildKit of Docker 26 itself (e2e/docker_buildx.py)",
     ]
     if not reachable(DOCKER_HUB):
         parts.append(

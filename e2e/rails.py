@@ -109,14 +109,9 @@ def workshop() -> Iterator[Workshop]:
         RuntimeError: gems cannot be had.
     """
     tar = debian.tree(PACKAGES)
-    root = tar.with_suffix("")
     with tar.with_suffix(".lock").open("w") as lock, gems.served() as port:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            fresh = Path(tempfile.mkdtemp(prefix=f"{root.name}.", dir=root.parent))
-            subprocess.run(["tar", "--extract", "--file", tar, "--directory", fresh], check=True)
-            fresh.chmod(0o755)
-            fresh.replace(root)
+        root = debian.unpacked(tar)
         _use(root, port)
         yield Workshop(root, port)
 

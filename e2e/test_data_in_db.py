@@ -22,7 +22,9 @@ DATA = "/rails/db/production.sqlite3"
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with two images of an app, `app:1` and `app:2`, of which each has a migration."""
-    lacking = missing(("busybox", "docker-registry", "dockerd", "slirp4netns", "unshare"))
+    lacking = missing(
+        ("busybox", "docker", "docker-registry", "mmdebstrap", "slirp4netns", "unshare")
+    )
     if lacking and "docker" not in os.environ.get("KAMALSTREAM_REQUIRE", ""):
         pytest.skip(f"needs {lacking}")
     assert not lacking, f"needs {lacking} (KAMALSTREAM_REQUIRE)"
