@@ -132,6 +132,21 @@ def test_a_second_run_changes_nothing(
     assert files_of(app) == before
 
 
+def test_a_second_run_changes_nothing_where_there_was_no_deployment(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("rails_8_0")
+    for file in ("config/deploy.yml", ".kamal/secrets", "Dockerfile"):
+        (app / file).unlink()
+    kamalstream("init", app, "--yes", "--data-file", answers())
+    before = files_of(app)
+
+    ran = kamalstream("init", app, "--yes")
+
+    assert "Nothing would change" in ran.out, ran.out + ran.err
+    assert files_of(app) == before
+
+
 NODE = """\
 # Install JavaScript dependencies
 ARG NODE_VERSION=20.1.0

@@ -15,7 +15,7 @@ from kamalstream.ask.detected import (
 from kamalstream.ask.image import still_pinned
 from kamalstream.ask.questions import Asking
 from kamalstream.errors import BadInput
-from kamalstream.facts import DATABASE_YML, DEPLOY
+from kamalstream.facts import DATABASE_YML, DEPLOY, data_volumes
 from kamalstream.inspect.app import AppFacts
 
 _SAID_BY_DEPLOY_YML = {
@@ -42,6 +42,9 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
     own = told.get("own_files", before.get("own_files"))
     found = detected(facts, own if isinstance(own, list) else None)
     found["image"] = still_pinned(found["image"], before.get("image"))
+    if "volumes" in before and data_volumes({**before, **told}) == tuple(found["volumes"]):
+        # It was named after the app, and our own config/deploy.yml is what mounts it.
+        found["volumes"] = before["volumes"]
     earlier = {k: v for k, v in before.items() if is_asked(k)}
     if not facts.databases.unreadable:
         earlier.pop("databases", None)
