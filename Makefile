@@ -1,6 +1,7 @@
 # make demo    see it work: a sample Rails app made deployable, checked, lost and restored
 # make test    format, lint, types, all tests (installs what it needs into .venv)
 # make e2e     the real Kamal over ssh, a Docker engine, Litestream and an S3 server (needs root)
+# make corpus  APPS=FOLDER: adopts a copy of every Rails app in the folder, and judges what came of it
 # make bench   benchmarks, as ratios
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ READY := $(VENV)/.ready
 LITESTREAM_03 := $(VENV)/litestream-0.3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test e2e bench lint clean
+.PHONY: demo test e2e corpus bench lint clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("kamalstream needs Python 3.10 or newer") if sys.version_info < (3, 10) else None'
@@ -34,6 +35,9 @@ test: lint
 
 e2e: $(READY)
 	$(BIN)/pytest e2e
+
+corpus: $(READY)
+	@$(BIN)/python -m corpus $(APPS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -33,11 +33,16 @@ class Oracle:
             text=True,
         )
 
-    def __call__(self, app: Path, destination: str | None = None) -> dict[str, Any]:
-        """Return what Kamal says of `app`; it has only "error" where Kamal refuses it."""
+    def __call__(
+        self, app: Path, destination: str | None = None, env: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return what Kamal says of `app`; it has only "error" where Kamal refuses it.
+
+        The variables of `env` are set besides those of this process.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{app}\t{destination or ''}".rstrip("\t") + "\n")
+        self.process.stdin.write(f"{app}\t{destination or ''}\t{json.dumps(env or {})}\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("ANSWER "):

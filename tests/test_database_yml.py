@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import random
 import re
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from kamalstream.inspect.database_yml import Databases, production_databases
-from tests.conftest import ROOT, requires
+from tests.conftest import requires
+from tests.rails_oracle import what_rails_opens
 
 DEFAULT = "default: &default\n  adapter: sqlite3\n  timeout: 5000\n"
 PRODUCTION = DEFAULT + "production:\n  <<: *default\n  "
@@ -463,17 +462,6 @@ def test_the_databases_are_read_or_what_cannot_be_read_is_said(name: str, tmp_pa
     for said, (line, why) in zip(found.unreadable, case.unreadable, strict=True):
         assert said.line == line
         assert why in said.why
-
-
-def what_rails_opens(sources: dict[str, str]) -> dict[str, Any]:
-    """Ask Active Record; an answer that is a string is the error Rails would stop with."""
-    script = ROOT / "tests" / "database_configurations.rb"
-    run = subprocess.run(
-        ["ruby", script], input=json.dumps(sources), capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    answer: dict[str, Any] = json.loads(run.stdout)
-    return answer
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from kamalstream.inspect.database_yml import production_databases
 from .conftest import ROOT, requires
 from .fixtures_init import Ran, _answers, _kamalstream, files_of  # noqa: F401
 from .fixtures_template import commit, render
-from .test_database_yml import MAIN, SOLID, what_rails_opens
+from .rails_oracle import what_rails_opens
+from .test_database_yml import MAIN, SOLID
 
 FILE = "config/database.yml"
 STOCK = {

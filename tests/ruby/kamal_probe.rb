@@ -1,5 +1,5 @@
-# Runs inside the real Kamal (an ERB line loads it) and answers, for each line "FOLDER DESTINATION"
-# on standard input, with a line of JSON: what Kamal makes of config/deploy.yml there.
+# Runs inside the real Kamal (an ERB line loads it) and answers, for each line "FOLDER DESTINATION
+# VARIABLES" (JSON) on standard input, with a line of JSON: what Kamal makes of config/deploy.yml there.
 require "json"
 
 def proxy(config)
@@ -65,8 +65,11 @@ class Kamal::Configuration
 end
 
 $stdout.sync = true
+BEFORE = ENV.to_h
 while (line = $stdin.gets)
-  folder, destination = line.chomp.split("\t")
+  folder, destination, variables = line.chomp.split("\t")
+  ENV.replace(BEFORE.merge(JSON.parse(variables)))
+  destination = nil if destination.empty?
   puts "ANSWER " + answer(folder, destination).to_json
 end
 exit! 0
