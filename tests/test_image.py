@@ -526,3 +526,21 @@ def test_a_lockfile_that_is_not_there_yet_is_said(
     assert "no lockfile of yarn" in warning.message
     (app / "yarn.lock").write_text("")
     assert not [f for f in check_files(App(app)) if f.id == "javascript.lockfile"]
+
+
+def test_an_app_without_active_storage_reads_nothing_of_it(
+    rendered: Callable[..., Path], sample_app: Callable[[str], Path]
+) -> None:
+    app = sample_app("rails_8_1")
+    application = app / "config/application.rb"
+    railties = 'require "rails"\nrequire "active_record/railtie"\nrequire "active_job/railtie"'
+    application.write_text(application.read_text().replace('require "rails/all"', railties))
+    assert found(app)["active_storage"] is False
+    files = (facts.GUIDE, facts.DEPLOY)
+    plain, without = rendered(), rendered(image={"active_storage": False})
+    for file in files:
+        assert "Active Storage" in (plain / file).read_text()
+        assert "Active Storage" not in (without / file).read_text()
+    guide = (without / facts.GUIDE).read_text()
+    assert "\n\n## Before the first deploy\n" in guide
+    assert "\n\n\n" not in guide

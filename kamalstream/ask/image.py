@@ -43,6 +43,7 @@ def image(app: AppFacts) -> dict[str, Any]:
         "bootsnap": app.bootsnap,
         "solid_queue": app.solid["solid_queue"].works,
         "bin_fixups": _bin_fixups(app.path),
+        "active_storage": app.active_storage,
         "asset_path": _asset_path(app),
         **_packages(app, javascript.get("javascript", "")),
         "bundle_files": _bundle_files(app.path),
