@@ -62,6 +62,16 @@ missing.
 |---|--:|--:|--:|--:|--:|--:|
 """
 
+_VARIANTS = """
+## Other kinds of app
+
+Built with the rendered Dockerfile, deployed, asked for their page and its assets, lost with their
+server and deployed to an empty one.
+
+| made by | image built in | size | rows before | rows after |
+|---|--:|--:|--:|--:|
+"""
+
 _PLAYED = """
 ## What was played
 
@@ -110,11 +120,12 @@ class Record:
         self.drills: list[Drill] = []
         self.kills: list[str] = []
         self.deploys: list[str] = []
+        self.variants: list[str] = []
 
     @property
     def complete(self) -> bool:
         """Whether there is something of every kind: a run of one file is not the whole."""
-        return all((self.drills, self.kills, self.deploys))
+        return all((self.drills, self.kills, self.deploys, self.variants))
 
     def write(self, page: Path = PAGE) -> None:
         """Write the page, once every drill was run."""
@@ -124,6 +135,9 @@ class Record:
         ]
         kills = [_KILLS, *(f"| {row} |\n" for row in self.kills)]
         deploys = [_DEPLOYS, *self.deploys]
+        variants = [_VARIANTS, *self.variants]
         parts = [_PLAYED, *(f"- {part}\n" for part in played())]
         head = _HEAD.replace("{rails}", app.RAILS)
-        page.write_text("".join([head, *rows, *deploys, *kills, *parts, _LIMITS]), "utf-8")
+        page.write_text(
+            "".join([head, *rows, *deploys, *kills, *variants, *parts, _LIMITS]), "utf-8"
+        )
