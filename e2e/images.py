@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -46,13 +45,6 @@ def make(engine: Engine, gems: int | None) -> None:
     if gems is not None:
         mirror = f"BUNDLE_MIRROR__ALL=http://{HOST_LOOPBACK}:{gems}"
         _build(engine, "mirrored", ruby, arguments=(f"FROM={ruby}", mirror))
-
-
-def make_node(engine: Engine, dockerfile: str) -> None:
-    """Build into `engine` the image of Node that `dockerfile` is made from, if any."""
-    node = re.search(r"^FROM docker\.io/library/(node:(\S+)-slim)", dockerfile, re.MULTILINE)
-    if node and not reachable(DOCKER_HUB):
-        _build(engine, "node", node[1], arguments=(f"VERSION={node[2]}",))
 
 
 def _litestream(engine: Engine) -> None:

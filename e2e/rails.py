@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import debian, gems
-from kamalstream.facts import VERSIONS
 
 NAME = "subject"
-# Ruby, and what gems with native code are compiled with.
+# Ruby and what gems with native code are compiled with; Node and its npm for `-j esbuild`.
 PACKAGES = (
     "build-essential",
     "ca-certificates",
@@ -36,11 +35,6 @@ PACKAGES = (
     "ruby",
     "ruby-dev",
     "tzdata",
-)
-# Node and npm from Debian, yarn from npm's registry; rarely wanted, so not in the tree.
-_YARN = (
-    "apt-get update -qq && apt-get install --yes --no-install-recommends npm && "
-    f"npm install --global --prefix /usr/local yarn@{VERSIONS['yarn']}"
 )
 
 
@@ -97,8 +91,6 @@ def rails_new(version: str, *flags: str) -> Path:
             return app
         if shop.run("gem", "list", "--installed", "rails", "--version", version).returncode:
             shop.must("gem", "install", "--no-document", "bundler", f"rails:{version}")
-        if "esbuild" in flags and not (shop.root / "usr/local/bin/yarn").exists():
-            shop.must("sh", "-c", _YARN, DEBIAN_FRONTEND="noninteractive")
         with tempfile.TemporaryDirectory(prefix="new-", dir=shop.root / "tmp") as scratch:
             inside = f"/tmp/{Path(scratch).name}"
             shop.must("rails", f"_{version}_", "new", NAME, *flags, folder=inside)

@@ -65,7 +65,6 @@ def subject(
     app.make(folder, s3.access_key, s3.secret_key, *rails_new)
     answers = app.answers(at(s3), litestream, bucket)
     app.render(folder, stage.developer, answers)
-    images.make_node(stage.engine, (folder / "Dockerfile").read_text())
     return replace(stage, folder=folder, answers=answers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 import pytest
@@ -13,9 +12,6 @@ from e2e.steps import lose_and_set_up, setup, write
 
 VARIANTS = {
     "api": ("8.1.4", "--api"),
-    "tailwind": ("8.1.4", "-c", "tailwind"),
-    "esbuild": ("8.1.4", "-j", "esbuild"),
-    "rails-8-0": ("8.0.5.1",),
 }
 
 
@@ -30,11 +26,6 @@ def test_every_kind_of_app_is_built_boots_and_comes_back(
     took = time.monotonic() - began
     assert built.code == 0, built.text[-3000:]
     setup(variant)
-    if name != "api":
-        page = variant.site.get("/")
-        assets = set(re.findall(r"(?:href|src)=\"(/assets/[^\"]+\.(?:css|js))\"", page))
-        assert {asset.rpartition(".")[2] for asset in assets} == {"css", "js"}
-        assert all(variant.site.get(asset) for asset in assets)
     write(variant, 10)
     before = variant.site.rows()
     after = lose_and_set_up(variant)
