@@ -51,6 +51,14 @@ kill $puma; wait $puma
 cat log/puma.log; cat tmp/worked
 """
 
+AWAIT = """\
+bin/rails server --binding 127.0.0.1 --port 0 > log/puma.log 2>&1 & puma=$!
+for turn in $(seq 240); do grep -q "$0" log/puma.log && break; sleep 0.5; done
+kill $puma 2> log/killed.log; wait $puma
+cat log/puma.log
+"""
+GONE = "Detected Solid Queue has gone away"
+
 
 @contextmanager
 def app_of(*flags: str) -> Iterator[tuple[Workshop, Path]]:
@@ -121,6 +129,13 @@ def use(shop: Workshop, app: Path) -> None:
     assert said.endswith("hello"), said
 
 
+def said_by_puma(shop: Workshop, app: Path, awaited: str, **variables: str) -> bool:
+    """Start Puma; tell whether it says `awaited`."""
+    folder, env = inside(shop, app), {**PRODUCTION, **variables}
+    shop.must("bin/rails", "db:prepare", folder=folder, **PRODUCTION)
+    return awaited in shop.must("sh", "-c", AWAIT, awaited, folder=folder, **env)
+
+
 def test_an_app_without_the_solid_gems_gets_them() -> None:
     with app_of("--skip-solid", "--skip-thruster") as (shop, app):
         init(app)
@@ -163,14 +178,14 @@ def test_an_app_without_active_job_starts_and_a_queue_in_it_would_stop_it() -> N
         assert "active_job" not in (app / "config/environments/production.rb").read_text()
         deploy = app / "config/deploy.yml"
         assert "SOLID_QUEUE_IN_PUMA" not in deploy.read_text()
-        serve = "timeout 20 bin/rails server --binding 127.0.0.1 --port 0; echo ended $?"
-        folder = inside(shop, app)
-        shop.must("bin/rails", "db:prepare", folder=folder, **PRODUCTION)
-        said = shop.must("sh", "-c", serve, folder=folder, **PRODUCTION)
-        assert "Listening on" in said
-        assert "gone away" not in said
+        assert said_by_puma(shop, app, "Listening on")
         text = deploy.read_text().replace("  clear:\n", "  clear:\n    SOLID_QUEUE_IN_PUMA: true\n")
         deploy.write_text(text)
         assert [one.level for one in advice(app, "queue.fails")] == ["error"]
-        said = shop.must("sh", "-c", serve, folder=folder, SOLID_QUEUE_IN_PUMA="true", **PRODUCTION)
-        assert "Detected Solid Queue has gone away" in said
+        assert said_by_puma(shop, app, GONE, SOLID_QUEUE_IN_PUMA="true")
+
+
+def test_a_queue_without_its_tables_stops_puma() -> None:
+    with app_of() as (shop, app):
+        (app / "db/queue_schema.rb").unlink()
+        assert said_by_puma(shop, app, GONE, SOLID_QUEUE_IN_PUMA="true")
