@@ -23,6 +23,7 @@ from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
+from kamalstream.commands import status as status_command
 from kamalstream.commands import update as update_command
 from kamalstream.commands import verify as verify_command
 from kamalstream.errors import BadInput
@@ -136,6 +137,19 @@ def drill(
     """Prove that the backups restore: replicate, kill, lose the disk, restore, compare."""
     proven = drill_command.run(_folder(folder), seconds, Console())
     raise typer.Exit(0 if proven else 1)
+
+
+@app.command()
+def status(
+    folder: AppFolder = Path(),
+    destination: Annotated[str, typer.Option(help="one deployment alone")] = "",
+    format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
+) -> None:
+    """Show how old, how deep and how large the backups are; 1 where one is older than it may be."""
+    as_json = format is Format.json
+    console = Console(stderr=as_json)
+    fine = status_command.run(_folder(folder), destination, as_json, console)
+    raise typer.Exit(0 if fine else 1)
 
 
 @app.command()

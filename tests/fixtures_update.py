@@ -24,6 +24,7 @@ FILES = (
     "Dockerfile",
     "bin/boot-restore",
     "bin/docker-entrypoint",
+    "bin/one-writer",
     "bin/restore",
     "config/deploy.yml",
     "config/litestream.yml",

@@ -178,7 +178,7 @@ def adopted(app: App, *edited: str, limit: int = 60) -> Ran:
 def test_an_app_that_was_changed_by_hand(build: Build) -> None:
     app = build(source=APPS / "changed_by_hand")
     own = ("Dockerfile", "bin/docker-entrypoint", facts.DEPLOY, facts.SECRETS, facts.DOCKERIGNORE)
-    adopted(app, *own, limit=36)
+    adopted(app, *own, limit=44)
     accepted(app, None)
     sidecar = app.deployment().accessories["litestream"]
     assert [str(mount) for mount in sidecar.mounts] == ["atelier_storage:/rails/storage"]

@@ -213,6 +213,11 @@ MISTAKES = {
         DEPLOY,
         (r"notes\.example\.com", "www.example.com"),
     ),
+    "an accessory that does not look for a second writer": (
+        "accessory.one-writer",
+        DEPLOY,
+        (r"^      entrypoint: /usr/local/bin/one-writer\n", ""),
+    ),
     "two keys that say where the accessory runs": (
         "accessory.placement",
         DEPLOY,

@@ -261,6 +261,22 @@ def test_a_server_that_is_not_ready_is_said(
 
 
 @requires("sshd")
+def test_a_sidecar_that_refuses_since_another_server_writes_is_said(
+    on: Callable[..., list[Finding]], server: Server
+) -> None:
+    said = "Not replicating: another server has written to the backup of /rails/storage/x since"
+    server.says(
+        "docker",
+        'case "$*" in version*) echo 28.0.1;; info*) echo /;; "logs --tail 7 notes-litestream") '
+        f'echo "level=INFO"; echo "{said}" >&2;; esac',
+    )
+    [finding] = on()
+    assert (finding.id, finding.level) == ("live.one-writer", "error")
+    assert finding.message == said.removeprefix("Not replicating: ")
+    assert "bin/restore --take-over" in finding.fix
+
+
+@requires("sshd")
 def test_a_server_that_does_not_let_in_is_said(
     on: Callable[..., list[Finding]], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,40 @@ def test_what_the_template_has_no_more_goes_where_it_is_as_it_was(ours: str) -> 
         "      cpus: 1",
         "  backup-old: app exec x",
     ]
+
+
+def test_the_look_for_a_second_writer_comes_with_an_update_and_stays_out_where_taken_out(
+    ours: str,
+) -> None:
+    sidecar = ("accessories", "litestream")
+    text = "service: notes\nservers:\n  - 192.0.2.1\n"
+    old = YamlText(ours)
+    for key in ("entrypoint", "stop-timeout"):
+        old = old.remove((*sidecar, "options", key))
+    one_writer = "bin/one-writer:/usr/local/bin/one-writer:ro"
+    old = old.remove_items((*sidecar, "files"), [one_writer])
+    before = edit_base(text, old.text, None, WEB, [DEFAULT]).text
+    assert "one-writer" not in before
+    now = edit_base(before, ours, old.text, WEB, [DEFAULT])
+    assert not now.by_hand
+    base = YamlText(now.text)
+    assert base.value((*sidecar, "options", "entrypoint")) == "/usr/local/bin/one-writer"
+    assert base.value((*sidecar, "options", "stop-timeout")) == 35
+    assert one_writer in base.value((*sidecar, "files"))
+    without = base.remove((*sidecar, "options", "entrypoint")).text
+    assert edit_base(without, ours, ours, WEB, [DEFAULT]).text == without
+
+    # A destination's list of files takes the place of the base's.
+    config = "config/litestream.staging.yml"
+    here = Destination(
+        *("staging", "config/deploy.staging.yml", config),
+        *((), ("192.0.2.2",), "notes", False, False),
+    )
+    staging = edit_destination("servers:\n  - 192.0.2.2\n", base.data, old.text, None, WEB, here)
+    files = (*sidecar, "files")
+    assert YamlText(staging.text).value(files) == [f"{config}:/etc/litestream.yml:ro"]
+    later = replace(here, config=None)
+    updated = edit_destination(staging.text, base.data, ours, old.text, None, later)
+    assert YamlText(updated.text).value(files) == [f"{config}:/etc/litestream.yml:ro", one_writer]
+    again = edit_destination(updated.text, base.data, ours, ours, None, later)
+    assert again.text == updated.text

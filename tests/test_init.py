@@ -4,6 +4,7 @@ import codecs
 import errno
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from importlib import metadata
@@ -52,6 +53,12 @@ def test_an_app_is_adopted_from_a_data_file(
     written = {f for f, now in files_of(app).items() if now != before.get(f)}
     replaced = {f for f in written if f in before}
     assert replaced == set(files_of(kept))
+
+    # Nothing is committed: git would not bring it back.
+    [back] = re.findall(r"To have the app as it was, in its folder:\n  (.*)\n", ran.out)
+    subprocess.run(back, shell=True, check=True, cwd=app)
+    now = {file: it for file, it in files_of(app).items() if not file.startswith("tmp/before-")}
+    assert now == before
 
 
 @pytest.mark.parametrize(

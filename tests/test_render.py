@@ -37,6 +37,7 @@ WRITTEN = {
     "Dockerfile",
     "bin/boot-restore",
     "bin/docker-entrypoint",
+    "bin/one-writer",
     "bin/restore",
     "config/deploy.yml",
     "config/environments/production.rb",
@@ -214,7 +215,12 @@ def test_scripts_are_sound(
 ) -> None:
     for registry in REGISTRIES:
         folder = rendered(series=series, registry=registry, databases=databases)
-        for script in ("bin/boot-restore", "bin/docker-entrypoint", "bin/restore"):
+        for script in (
+            "bin/boot-restore",
+            "bin/docker-entrypoint",
+            "bin/one-writer",
+            "bin/restore",
+        ):
             run("bash", "-n", script, cwd=folder)
             run("shellcheck", script, cwd=folder)
             assert os.access(folder / script, os.X_OK)
@@ -277,6 +283,7 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
     aliases = deploy.pop("aliases")
     # Kamal's own 30 seconds are too short for a start that restores.
     assert deploy.pop("deploy_timeout") > 60
+    assert deploy.pop("minimum_version") == VERSIONS["kamal"]["local_registry"]
     assert deploy == {
         "service": "notes",
         "image": "notes",
@@ -299,12 +306,17 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
         "image": f"litestream/litestream:{VERSIONS['litestream'][series]}",
         "roles": ["web"],
         "cmd": "replicate",
-        "files": ["config/litestream.yml:/etc/litestream.yml"],
+        "files": [
+            "config/litestream.yml:/etc/litestream.yml:ro",
+            "bin/one-writer:/usr/local/bin/one-writer:ro",
+        ],
         "volumes": ["notes_storage:/rails/storage"],
         "env": {"secret": ["LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY"]},
         "options": accessory["options"],
     }
     assert accessory["options"].pop("user") == "1000:1000"
+    assert accessory["options"].pop("entrypoint") == "/usr/local/bin/one-writer"
+    assert accessory["options"].pop("stop-timeout") == 35
     # 0.3's image has no sqlite3.
     assert set(accessory["options"]) == (
         {"health-cmd", "health-interval"} if series == "0.5" else set()
@@ -315,6 +327,7 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
 def test_12_3_a_registry_with_an_account_and_another_user(rendered: Callable[..., Path]) -> None:
     deploy = load(rendered(registry="ghcr.io", ssh_user="deploy"), "config/deploy.yml")
     assert deploy["image"] == "jane/notes"
+    assert deploy["minimum_version"] == VERSIONS["kamal"]["any"]
     assert deploy["registry"] == {
         "server": "ghcr.io",
         "username": "jane",
@@ -511,7 +524,7 @@ def test_the_real_programs_accept_all_of_it_elsewhere(
         assert not re.search(r"[ \t]+$", text, re.M)
     run("kamal", "config", "--version", "1", cwd=folder)
     run("hadolint", "--failure-threshold", "warning", "Dockerfile", cwd=folder)
-    for script in ("bin/boot-restore", "bin/restore"):
+    for script in ("bin/boot-restore", "bin/one-writer", "bin/restore"):
         run("shellcheck", script, cwd=folder)
 
 
@@ -640,7 +653,7 @@ def test_an_existing_app_gets_these_files_and_no_other_is_touched(
     changed = set(git(app, "diff", "--cached", "--name-only").split())
     assert changed <= WRITTEN
     assert changed >= WRITTEN - {"config/environments/production.rb"}
-    for script in ("bin/boot-restore", "bin/docker-entrypoint", "bin/restore"):
+    for script in ("bin/boot-restore", "bin/docker-entrypoint", "bin/one-writer", "bin/restore"):
         assert stat.S_IMODE((app / script).stat().st_mode) & 0o111 == 0o111
 
 

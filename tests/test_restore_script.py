@@ -82,7 +82,9 @@ def test_a_destination_has_databases_of_its_own(
         (("--timestamp", "--version"), "is not a time"),
         (("--timestamp", "2999-01-01"), "in the future"),
         (("--destination", "-x"), "no name of a destination"),
-        (("--undo", "--timestamp", "10:00"), "--undo goes with --database alone"),
+        (("--undo", "--take-over"), "--take-over go with --database alone"),
+        (("--take-over", "--before-deploy"), "--take-over go with --database alone"),
+        (("--undo", "--timestamp", "10:00"), "--take-over go with --database alone"),
         (("--before-deploy", "--timestamp", "10:00"), "not both"),
         (("--timestamp",), "--timestamp wants a value"),
         (("--force",), "unknown argument --force"),
@@ -254,11 +256,24 @@ def test_a_restore_is_undone_by_one_command(app: Path) -> None:
     done = run(app, "--yes", "--undo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert rows(app) == LIVE
-    # What Litestream knew of it is older than the bucket by now.
-    assert not (app / "storage/.production.sqlite3-litestream").exists()
+    # Nothing was uploaded meanwhile: it goes on from what Litestream knew.
+    assert (app / "storage/.production.sqlite3-litestream").exists()
     assert (app / "storage/.production_queue.sqlite3-litestream").exists()
     again = run(app, "--yes", "--undo")
     assert (again.returncode, "no restore is there to undo" in again.stderr) == (2, True)
+
+
+@needs_sqlite3
+def test_taking_over_stops_litestream_alone_and_starts_it_again(app: Path) -> None:
+    done = run(app, "--yes", "--take-over")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Taken over. Where the app did not start: kamal deploy" in done.stdout
+    said = calls(app)
+    stopped, started = (said.index(f"accessory {step} litestream") for step in ("stop", "start"))
+    assert any("--on-server take-over" in line for line in said[stopped:started])
+    assert "app stop" not in said
+    assert rows(app) == LIVE
+    assert not (app / "storage/.production.sqlite3-litestream").exists()
 
 
 @needs_sqlite3

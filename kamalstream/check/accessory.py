@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from kamalstream import facts
 from kamalstream.check.deployed import SIDECAR, Deployed, deployments
 from kamalstream.check.finding import Finding
+from kamalstream.edit.destination_yml import CONFIG_FILE
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.containers import Accessory
 
 _REBOOT = f"Then: kamal accessory reboot {SIDECAR}"
-_CONFIG = "/etc/litestream.yml"
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
 
 
@@ -24,6 +24,7 @@ def check(app: App) -> Iterator[Finding]:
             yield from _image(one, one.sidecar)
             yield from _config(one, one.sidecar)
             yield from _user(one, one.sidecar)
+            yield from _one_writer(one, one.sidecar)
             yield from _placement(one, one.sidecar)
         elif not one.deployment.unreadable_at("accessories", SIDECAR):
             others = ", ".join(other.name for other in one.deployment.litestreams)
@@ -75,7 +76,7 @@ def _image(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
 def _config(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
     cmd = sidecar.cmd or ""
     named = re.search(r"-config[= ](\S+)", cmd)
-    remote = named[1] if named else _CONFIG
+    remote = named[1] if named else CONFIG_FILE
     files = [local for local, target in sidecar.files if target == remote]
     if one.deployment.unreadable_at("accessories", SIDECAR):
         return
@@ -106,6 +107,24 @@ def _user(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
             f"the accessory of {one.name} does not run as uid {wanted}, the user of the app's "
             "container: files that it makes may be read-only for the app",
             f'options:\n  user: "{one.user}"',
+        )
+
+
+def _one_writer(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
+    """Does it look, before it replicates, whether another server has gone on with the backup."""
+    programs = [remote for local, remote in sidecar.files if local == facts.ONE_WRITER]
+    if one.deployment.unreadable_at("accessories", SIDECAR) or "replicate" not in sidecar.started:
+        return
+    if not any(program in sidecar.started for program in programs):
+        remote = programs[-1] if programs else f"/usr/local/{facts.ONE_WRITER}"
+        yield Finding(
+            "accessory.one-writer",
+            "warning",
+            *one.deployment.line("accessories", SIDECAR),
+            f"the accessory of {one.name} replicates without a look whether another server has "
+            "gone on with the backup: two writers destroy it",
+            f"accessories:\n  {SIDECAR}:\n    files:\n      - {facts.ONE_WRITER}:{remote}:ro\n"
+            f"    options:\n      entrypoint: {remote}\n{_REBOOT}",
         )
 
 

@@ -12,7 +12,7 @@ from kamalstream.check.accessory import PINNED, tag_of
 from kamalstream.check.deployed import Deployed, built, words
 from kamalstream.check.finding import Finding
 from kamalstream.edit.entrypoint import commands, edit
-from kamalstream.facts import BOOT_RESTORE, RESTORE
+from kamalstream.facts import BOOT_RESTORE, PROGRAMS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import build_of
 from kamalstream.inspect.image.built import Image, Stages
@@ -26,7 +26,7 @@ _BARE = re.compile(r"(?:\S*/)?(?:ruby|debian|ubuntu|alpine):\S+\Z")
 
 def check(app: App) -> Iterator[Finding]:
     """Yield what keeps a container from restoring, or `bin/restore` from working in it."""
-    for file in (BOOT_RESTORE, RESTORE):
+    for file in PROGRAMS:
         if app.text(file) is None:
             message = "the file is not there: what it brings back stays lost"
             fix = f"git checkout HEAD -- {file}, or: kamalstream init"

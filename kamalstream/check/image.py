@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from kamalstream.check.deployed import deployments
 from kamalstream.check.finding import Finding
 from kamalstream.facts import (
-    BOOT_RESTORE,
     DEPLOY,
     DOCKERFILE,
     DOCKERIGNORE,
     EXECUTABLES,
     NEVER_IN_THE_IMAGE,
-    RESTORE,
+    PROGRAMS,
 )
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.image.dockerfile import dockerfile_packages
@@ -173,7 +172,7 @@ def _dockerignore(app: App) -> Iterator[Finding]:
                 f"{path} would be in the image, for everyone who can pull it",
                 f"Add a line /{path}",
             )
-    for path in (BOOT_RESTORE, RESTORE, *(one.litestream for one in deployments(app))):
+    for path in (*PROGRAMS, *(one.litestream for one in deployments(app))):
         out, line = verdict(text, path)
         if out:
             message = f"keeps {path} out of the image, which needs it to restore"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 
-from kamalstream import programs
+from kamalstream.check.deployed import SIDECAR
 from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
+from kamalstream.check.ssh import NoAnswerError, ask
 from kamalstream.facts import DEPLOY
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.deployment import Deployment
@@ -18,11 +19,12 @@ from kamalstream.inspect.kamal.parts import Ssh
 _GIB = 1024 * 1024  # in the kibibytes of `df -Pk`
 _ROOM, _LITTLE_ROOM = 1 * _GIB, 5 * _GIB
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# One line each: Docker's version or why there is none, free kibibytes, architecture.
+# One line each: Docker's version or why there is none, free kibibytes, architecture, and what the
+# accessory said last, where it refuses to replicate.
 _ASK = (
     "docker version --format '{{.Server.Version}}' 2>&1 | tail -n 1;"
     " df -Pk \"$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)\" 2>/dev/null"
-    " | tail -n 1; uname -m"
+    " | tail -n 1; uname -m; docker logs --tail 7 {} 2>&1 | grep '^Not replicating: '"
 )
 
 
@@ -89,34 +91,13 @@ def _ssh(app: App) -> Iterator[Finding]:
     server = _server(app)
     settings = main.ssh if (main := _main(app)) else Ssh()
     user, place = settings.user or "root", _line(app, "servers")
-    program = programs.find("ssh")
-    if program is None:
-        yield Finding("live.ssh", "warning", "", 0, "ssh is not on this machine", "Install it.")
-        return
-    command = [
-        program,
-        *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-        # As Kamal does it (net-ssh): a server that was never seen is noted, a changed one refused.
-        *("-o", "StrictHostKeyChecking=accept-new"),
-        *(("-p", str(settings.port)) if settings.port not in (None, 22) else ()),
-        *(("-J", settings.proxy) if settings.proxy else ()),
-        f"{user}@{server}",
-        _ASK,
-    ]
+    sidecar = main.accessories.get(SIDECAR) if main else None
+    script = _ASK.replace("{}", shlex.quote(sidecar.service_name if sidecar else SIDECAR))
     try:
-        result = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
-        said = (result.stderr.strip().splitlines() or ["no word"])[-1]
-    except subprocess.TimeoutExpired:
-        result, said = None, "no answer within a minute"
-    if result is None or result.returncode == 255:
+        answer = ask(server, settings, script)
+    except FileNotFoundError:
+        yield Finding("live.ssh", "warning", "", 0, "ssh is not on this machine", "Install it.")
+    except NoAnswerError as said:
         yield Finding(
             "live.ssh",
             "error",
@@ -124,12 +105,21 @@ def _ssh(app: App) -> Iterator[Finding]:
             f"ssh {user}@{server} does not get in without a password: {said}",
             f"ssh-copy-id {user}@{server}, or mend the address, user or port.",
         )
-        return
-    yield from _of_server(app, user, place, result.stdout.splitlines())
+    else:
+        yield from _of_server(app, user, place, answer)
 
 
 def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -> Iterator[Finding]:
-    docker, disk, machine = [*answer, "", "", ""][:3]
+    docker, disk, machine, refused = [*answer, "", "", "", ""][:4]
+    if refused:
+        yield Finding(
+            "live.one-writer",
+            "error",
+            *_line(app, "accessories", SIDECAR),
+            refused.removeprefix("Not replicating: "),
+            "kamal accessory logs litestream says more. Stop the other one, then: bin/restore, or "
+            "bin/restore --take-over",
+        )
     if not re.fullmatch(r"[0-9]+\.[0-9.]+\S*", docker):
         missing = "not found" in docker
         yield Finding(

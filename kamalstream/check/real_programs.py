@@ -13,13 +13,12 @@ from kamalstream import programs
 from kamalstream.check.deployed import built
 from kamalstream.check.finding import Finding, Level
 from kamalstream.facts import (
-    BOOT_RESTORE,
     DOCKERFILE,
     EXECUTABLES,
     LITESTREAM,
     PRODUCTION_RB,
+    PROGRAMS,
     READ_SECRETS,
-    RESTORE,
     litestream_of,
 )
 from kamalstream.inspect.adopted import App
@@ -109,7 +108,7 @@ def _present(app: App, files: tuple[str, ...]) -> list[str]:
 
 def _scripts(app: App) -> list[str]:
     started = (script for one in built(app) for script in one.scripts)
-    return _present(app, tuple(dict.fromkeys((*started, BOOT_RESTORE, RESTORE))))
+    return _present(app, tuple(dict.fromkeys((*started, *PROGRAMS))))
 
 
 def _kamal(app: App, program: Path) -> Iterator[Finding]:

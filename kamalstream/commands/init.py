@@ -40,7 +40,7 @@ from kamalstream.facts import GUIDE, NEW_ANSWERS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.refusal import refusal
-from kamalstream.render.apply import apply, refuse_unwritable
+from kamalstream.render.apply import apply, refuse_unwritable, undo
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview
 from kamalstream.render.source import template_source
@@ -96,6 +96,8 @@ def run(folder: Path, options: Options, console: Console) -> int:
     console.print(f"[green]Written:[/] {len(planned.changes)} files.")
     if kept:
         console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", soft_wrap=True)
+    console.print("To have the app as it was, in its folder:")
+    console.print(f"  {undo(planned, kept)}", soft_wrap=True, markup=False)
     console.print()
     fine = _check(folder, console)
     guided = GUIDE not in planned.passed_over

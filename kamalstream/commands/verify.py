@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kamalstream import atomic, facts
-from kamalstream.check.deployed import deployments
+from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.values import text
@@ -85,7 +85,12 @@ def _source(app: App, destination: str) -> Source:
             f"{destination or 'config/deploy.yml'} is no deployment that can be read of this app.\n"
             f"Destinations: {names}."
         )
-    [one] = here[:1]
+    return source_of(app, here[0])
+
+
+def source_of(app: App, one: Deployed) -> Source:
+    """Return where the backups of a deployment are; raise BadInput where keys are missing."""
+    destination = "" if one.is_main else one.name
     marked = one.sidecar and MARK in (text(one.sidecar.options.get("health-cmd")) or "")
     return Source(
         str(app.answers.get("app_name")),

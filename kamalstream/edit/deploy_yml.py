@@ -22,6 +22,7 @@ from kamalstream.edit.kamal_pieces import (
     dropped,
     kept_current,
     listed,
+    remote_of,
     set_value,
     target_of,
     was_there,
@@ -33,7 +34,12 @@ from kamalstream.inspect.kamal.values import as_list
 
 # Of a sidecar that its owner has already at adoption: what has to be as it is rendered.
 _SCALARS: tuple[Path, ...] = tuple(
-    (*SIDECAR, *x) for x in (("image",), ("cmd",), ("options", "user"))
+    (*SIDECAR, *x)
+    for x in (
+        ("image",),
+        ("cmd",),
+        *(("options", key) for key in ("user", "entrypoint", "stop-timeout")),
+    )
 )
 # Those of a fresh app, whether it has backups or not.
 _ALIASES_OF_RAILS = {"console", "shell", "logs", "dbc"}
@@ -72,7 +78,8 @@ def _base(
     volumes: Sequence[str],
 ) -> Iterator[Piece]:
     yield from bucket_keys(mine, ("env",), last)
-    yield from kept_current(mine, ("deploy_timeout",), ours, last)
+    for key in ("deploy_timeout", "minimum_version"):
+        yield from kept_current(mine, (key,), ours, last)
     mounted = as_written(volumes, mine.value(("volumes",)))
     if mine.has(SIDECAR):
         there = as_list(mine.value((*SIDECAR, "volumes")))
@@ -87,7 +94,7 @@ def _base(
     for name in ours.value(("aliases",)) or ():
         if name not in _ALIASES_OF_RAILS:
             yield from kept_current(mine, ("aliases", name), ours, last)
-    for path in (SIDECAR, ("aliases",), ("deploy_timeout",)):
+    for path in (SIDECAR, ("aliases",), ("deploy_timeout",), ("minimum_version",)):
         yield from dropped(mine, path, ours, last)
 
 
@@ -102,7 +109,7 @@ def _sidecar(
     for path in _SCALARS if last is None else _scalars(ours.value(SIDECAR), SIDECAR):
         yield from kept_current(mine, path, ours, last)
     files = (*SIDECAR, "files")
-    yield from listed(mine, files, as_list(ours.value(files)), last, _remote)
+    yield from listed(mine, files, as_list(ours.value(files)), last, remote_of)
     yield from listed(mine, (*SIDECAR, "volumes"), volumes, last, target_of)
     yield from bucket_keys(mine, (*SIDECAR, "env"), last)
 
@@ -142,9 +149,3 @@ def _with_volumes(block: list[str], volumes: Sequence[str], mounted: Sequence[st
     path = (SIDECAR[-1], "volumes")
     sidecar = YamlText("\n".join(block) + "\n").append(path, list(other.values()))
     return sidecar.remove_items(path, list(other)).text.splitlines()
-
-
-def _remote(file: Any) -> str:
-    if isinstance(file, dict):
-        return str(file.get("remote"))
-    return str(file).split(":")[1] if ":" in str(file) else ""

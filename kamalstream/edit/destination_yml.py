@@ -19,6 +19,7 @@ from kamalstream.edit.kamal_pieces import (
     add_items,
     as_written,
     bucket_keys,
+    remote_of,
     set_value,
     sorted_out,
     with_pieces,
@@ -29,6 +30,8 @@ from kamalstream.inspect.kamal.files import merged
 from kamalstream.inspect.kamal.values import as_list
 
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
+#: Where Litestream reads its configuration.
+CONFIG_FILE = "/etc/litestream.yml"
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,9 @@ def _destination(
         if not mine.has(path):
             comment = "# Backups of this destination have a path of their own."
             yield add_entry(path, [comment, f"{CONFIG_VARIABLE}: {needs.config}"])
-        files = (*SIDECAR, "files")
-        wanted = f"{needs.config}:/etc/litestream.yml"
-        if not any(str(one).startswith(wanted) for one in as_list(mine.value(files))):
-            yield add_items(files, [wanted])
+    files = list(_files(mine, ours, last, needs.config))
+    if files:
+        yield add_items((*SIDECAR, "files"), files)
     mounted = {tuple(str(volume).split(":")[:2]) for volume in as_list(sidecar.get("volumes"))}
     volumes = as_written(needs.volumes, whole.get("volumes"))
     if any(tuple(volume.split(":")[:2]) not in mounted for volume in volumes):
@@ -129,6 +131,22 @@ def _destination(
         comment = "# Another deployment has an accessory of the same name on this server."
         yield add_entry((*SIDECAR, "service"), [comment, f"service: {name}"])
     yield from _place(sidecar, placement, needs)
+
+
+def _files(
+    mine: YamlText, ours: YamlText, last: YamlText | None, config: str | None
+) -> Iterator[str]:
+    """Yield what the accessory's list of files lacks; it takes the place of the base's."""
+    path: Path = (*SIDECAR, "files")
+    here = [str(one) for one in as_list(mine.value(path))]
+    had = {remote_of(one) for one in as_list(last.value(path))} if last else set()
+    for file in map(str, as_list(ours.value(path))):
+        remote = remote_of(file)
+        if remote == CONFIG_FILE:
+            if config and not any(one.startswith(f"{config}:{remote}") for one in here):
+                yield file.replace(facts.LITESTREAM, config)
+        elif (config or here) and remote not in {*map(remote_of, here), *had}:
+            yield file
 
 
 def _keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:

@@ -209,6 +209,13 @@ def target_of(volume: Any) -> str:
     return parts[1].rstrip("/") if len(parts) > 1 else ""
 
 
+def remote_of(file: Any) -> str:
+    """Return the path in the container of an accessory's file, as Kamal writes it."""
+    if isinstance(file, dict):
+        return str(file.get("remote"))
+    return str(file).split(":")[1] if ":" in str(file) else ""
+
+
 def as_written(volumes: Sequence[str], here: Any) -> list[str]:
     """Return `volumes` as the app's list `here` has them: what is mounted there is mounted so."""
     mounted = {target_of(one): str(one) for one in as_list(here)}

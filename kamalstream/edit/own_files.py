@@ -70,7 +70,7 @@ def _image(adoption: Adoption) -> Iterator[FileEdit]:
         yield FileEdit(script, text, _edited(of_script, adoption.was(facts.ENTRYPOINT)))
     if adoption.is_own(facts.DOCKERIGNORE):
         ignored = adoption.text(facts.DOCKERIGNORE) or ""
-        needed = (facts.BOOT_RESTORE, facts.RESTORE, *litestream_files(adoption.answers))
+        needed = (*facts.PROGRAMS, *litestream_files(adoption.answers))
         ours = adoption.ours(facts.DOCKERIGNORE)
         edited = dockerignore.edit(ignored, facts.NEVER_IN_THE_IMAGE, needed, ours)
         yield FileEdit(facts.DOCKERIGNORE, ignored, edited)

@@ -47,6 +47,7 @@ SECRETS = ".kamal/secrets"
 # Ours alone.
 LITESTREAM = "config/litestream.yml"
 BOOT_RESTORE = "bin/boot-restore"
+ONE_WRITER = "bin/one-writer"
 RESTORE = "bin/restore"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
@@ -78,8 +79,10 @@ NEVER_IN_THE_IMAGE = (
     "storage/production.sqlite3",
     ".git/config",
 )
-#: What the container starts.
-EXECUTABLES = (ENTRYPOINT, BOOT_RESTORE, RESTORE)
+#: Ours alone, and started in containers.
+PROGRAMS = (BOOT_RESTORE, ONE_WRITER, RESTORE)
+#: What containers start.
+EXECUTABLES = (ENTRYPOINT, *PROGRAMS)
 
 
 def litestream_of(destination: str) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kamalstream.facts import ANSWERS, BOOT_RESTORE, GUIDE, RESTORE
+from kamalstream.facts import ANSWERS, BOOT_RESTORE, GUIDE, ONE_WRITER, RESTORE
 
 #: What every release of the template has written near the top of each.
 _OURS = {
     GUIDE: "[Kamal](https://kamal-deploy.org) builds this app",
     RESTORE: "# Brings databases back from their backups",
     BOOT_RESTORE: "# Brings back the databases that this server lacks",
+    ONE_WRITER: "# Lets one server at a time write to a backup",
 }
 
 
 def namesakes(app: Path) -> tuple[str, ...]:
-    """Return the files of facts.GUIDE, RESTORE and BOOT_RESTORE in `app` that are its owner's.
+    """Return the files of facts.GUIDE and facts.PROGRAMS in `app` that are its owner's.
 
     Once there is an answers file, whatever is there was rendered.
     """

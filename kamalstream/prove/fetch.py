@@ -54,8 +54,8 @@ def _plan_05(litestream: Litestream, config: Path, database: str) -> Fetch:
 
 
 def _plan_03(litestream: Litestream, config: Path, database: str) -> Fetch:
-    snapshots = _table(litestream("snapshots", "-config", config, database))
-    segments = _table(litestream("wal", "-config", config, database))
+    snapshots = table(litestream("snapshots", "-config", config, database))
+    segments = table(litestream("wal", "-config", config, database))
     if isinstance(snapshots, str) or isinstance(segments, str):
         return Fetch(problem=str(snapshots if isinstance(snapshots, str) else segments))
     if not snapshots:
@@ -80,7 +80,7 @@ def _plan_03(litestream: Litestream, config: Path, database: str) -> Fetch:
 _NOWHERE = "/nonexistent/restored.sqlite3"
 
 
-def _table(answer: Answer) -> list[dict[str, str]] | str:
+def table(answer: Answer) -> list[dict[str, str]] | str:
     """Return the rows of what 0.3 prints in columns, or what went wrong."""
     if answer.problem:
         return _said(answer.problem, "no snapshots available")

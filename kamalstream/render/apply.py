@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,16 @@ def apply(plan: Plan, now: datetime) -> Path | None:
             ) from error
         raise
     return kept if replaced else None
+
+
+def undo(plan: Plan, kept: Path | None) -> str:
+    """Return the command that takes the changes of `plan` back, in the app's folder.
+
+    `kept` is what `apply` returned: files that were never committed come back from there too.
+    """
+    new = [change.file for change in plan.changes if change.before is None]
+    back = [f"cp -R {shlex.quote(str(kept.relative_to(plan.app)))}/. ."] if kept else []
+    return " && ".join([*back, *([f"rm -f -- {shlex.join(new)}"] if new else [])])
 
 
 def _content(path: Path) -> bytes | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream.edit.edited import BY_HAND
-from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM, litestream_of
+from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM, ONE_WRITER, litestream_of
 from kamalstream.git import committed, names
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.inspect.kamal.deployment import kamal
@@ -80,7 +80,7 @@ def to_run(app: Path) -> list[str]:
         config = litestream_of(name) if name else LITESTREAM
         config = config if (app / config).is_file() else LITESTREAM
         replicated = load_mapping(_before(app)(config)) != load_mapping(_text(app, config))
-        if replicated or before[0] != after[0]:
+        if replicated or before[0] != after[0] or ONE_WRITER in files:
             steps.append(f"kamal accessory reboot litestream{option}")
         if image or config in files or before[1] != after[1]:
             steps.append(f"kamal deploy{option}")

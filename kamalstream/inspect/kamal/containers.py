@@ -134,11 +134,15 @@ class Accessory:
         return text(self.options.get("user"))
 
     @property
+    def started(self) -> str:
+        """The command with the entrypoint before it, where `options:` have one."""
+        return " ".join([*texts(self.options.get("entrypoint")), self.cmd or ""])
+
+    @property
     def runs_litestream(self) -> bool:
         """Whether it is a Litestream, by its image or command; its name tells nothing."""
         image = re.sub(r"@.*|:[^/]*\Z", "", self.image or "").lower()
-        started = [self.cmd or "", *texts(self.options.get("entrypoint"))]
-        return "litestream" in image or any(re.search(r"\blitestream\b", one) for one in started)
+        return "litestream" in image or bool(re.search(r"\blitestream\b", self.started))
 
     def mount_of(self, path: str) -> Mount | None:
         """Return the mount that holds the absolute path `path` in its container."""
