@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from kamalstream import facts
 from kamalstream.ask.bill import in_words
@@ -28,7 +27,9 @@ from kamalstream.commands import update as update_command
 from kamalstream.commands import verify as verify_command
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
-from kamalstream.terminal import fold
+from kamalstream.inspect.literal_secrets import literal_secrets
+from kamalstream.printable import printable
+from kamalstream.terminal import Terminal, fold
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Rails 8 on SQLite to a Kamal 2 deployment whose data survives the loss of its server.",
 )
 
+_WITHOUT = "run no program of the app's or on its files"
 AppFolder = Annotated[Path, typer.Argument(metavar="APP", help="The Rails app.")]
 
 
@@ -59,10 +61,11 @@ def init(
     defaults: Annotated[bool, typer.Option("--defaults", help="ask no questions")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+    no_programs: Annotated[bool, typer.Option("--no-programs", help=_WITHOUT)] = False,
 ) -> None:
     """Adopt an app: read it, ask what it does not say, show the changes, write, check."""
-    options = init_command.Options(data_file, defaults, yes, dry_run)
-    raise typer.Exit(init_command.run(_folder(folder), options, Console(highlight=False)))
+    options = init_command.Options(data_file, defaults, yes, dry_run, not no_programs)
+    raise typer.Exit(init_command.run(_folder(folder), options, _terminal(folder)))
 
 
 @app.command()
@@ -71,6 +74,9 @@ def update(
     check: Annotated[bool, typer.Option("--check", help="only say whether there is one")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="run the template's code, wherever it comes from")
+    ] = False,
     data: Annotated[list[str] | None, typer.Option(help="an answer, as KEY=VALUE")] = None,
     data_file: Annotated[Path | None, typer.Option(help="answers, as a YAML file")] = None,
     conflict: Annotated[
@@ -83,8 +89,8 @@ def update(
     if check:
         raise typer.Exit(update_command.check(here, format is Format.json))
     given = update_command.Given(tuple(data or ()), data_file, conflict)
-    options = update_command.Options(yes, dry_run)
-    raise typer.Exit(update_command.run(here, given, options, Console()))
+    options = update_command.Options(yes, dry_run, trust)
+    raise typer.Exit(update_command.run(here, given, options, _terminal(folder)))
 
 
 @app.command()
@@ -93,30 +99,36 @@ def check(
     live: Annotated[
         bool, typer.Option("--live", help="the domain, the server and the bucket too")
     ] = False,
+    no_programs: Annotated[bool, typer.Option("--no-programs", help=_WITHOUT)] = False,
     format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
 ) -> None:
-    """Check everything that was rendered, with the real programs where they are found."""
+    """Check everything that was rendered, with the real programs where they are found.
+
+    Kamal runs the code in config/deploy.yml (<% … %>): --no-programs leaves it and all others out.
+    """
     checked = App(_folder(folder))
     findings = [*check_files(checked), *check_credentials(checked), *check_committed(checked)]
     asked: list[str] = []
-    with Console(stderr=True).status("checking") as status:
+    with Terminal(stderr=True).status("checking") as status:
 
         def step(name: str) -> None:
             asked.append(name)
             status.update(f"asking {name}")
 
-        findings += check_with_programs(checked, step)
+        if not no_programs:
+            findings += check_with_programs(checked, step)
         if live:
             findings += check_live(checked, step)
     if format is Format.json:
         print(as_json(checked.root, findings))
     else:
+        console = _terminal(folder)
         if findings:
-            print(as_text(findings), end="\n\n")
+            console.out(as_text(findings), end="\n\n")
         if "storage_provider" in checked.answers:
-            print(fold(in_words(checked.answers), Console()))
-        print(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
-        print("ok: " if ok(findings) else "not ok: ", summary(findings), sep="")
+            console.out(fold(in_words(checked.answers), console))
+        console.out(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
+        console.out(f"{'ok' if ok(findings) else 'not ok'}: {summary(findings)}")
     raise typer.Exit(0 if ok(findings) else 1)
 
 
@@ -126,7 +138,7 @@ def credentials(
     stdin: Annotated[bool, typer.Option("--stdin", help="two lines of standard input")] = False,
 ) -> None:
     """Put the two keys of the bucket into Rails' encrypted credentials; both stay hidden."""
-    raise typer.Exit(credentials_command.run(_folder(folder), stdin, Console(highlight=False)))
+    raise typer.Exit(credentials_command.run(_folder(folder), stdin, _terminal(folder)))
 
 
 @app.command()
@@ -135,7 +147,7 @@ def drill(
     seconds: Annotated[float, typer.Option(min=2, max=600, help="how long rows are written")] = 6,
 ) -> None:
     """Prove that the backups restore: replicate, kill, lose the disk, restore, compare."""
-    proven = drill_command.run(_folder(folder), seconds, Console())
+    proven = drill_command.run(_folder(folder), seconds, _terminal(folder))
     raise typer.Exit(0 if proven else 1)
 
 
@@ -170,8 +182,12 @@ def verify(
     options = verify_command.Options(
         destination, check, evidence, keep, accept, format is Format.json
     )
-    console = Console(stderr=format is Format.json)
+    console = Terminal(literal_secrets(folder), stderr=format is Format.json)
     raise typer.Exit(0 if verify_command.run(_folder(folder), options, console) else 1)
+
+
+def _terminal(folder: Path) -> Terminal:
+    return Terminal(literal_secrets(folder))
 
 
 def _folder(folder: Path) -> Path:
@@ -188,7 +204,7 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        print(f"kamalstream: {error}", file=sys.stderr)
+        print(f"kamalstream: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except PermissionError as error:
         print(f"kamalstream: {error.filename} is closed to you: {error.strerror}", file=sys.stderr)

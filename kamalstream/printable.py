@@ -8,6 +8,8 @@ def printable(text: str) -> str:
 
     That is every character that Unicode does not call printable, but for tabs and line ends.
     """
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() or one in "\t\n" else _escaped(one) for one in text)
 
 

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Iterator
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from kamalstream.inspect.literal_secrets import masked
+from kamalstream.printable import printable
+
 _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
+
+
+class Terminal(Console):
+    """Where commands print: other people's text comes out `printable`, without their `secrets`."""
+
+    def __init__(self, secrets: tuple[str, ...] = (), **settings: Any) -> None:
+        """Take what is to be masked, and what rich.console.Console takes."""
+        super().__init__(highlight=False, **settings)
+        self.secrets = secrets
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Render as rich does, and make each piece fit to be seen."""
+        for one in super().render(renderable, options):
+            text = one.text if one.control else printable(masked(one.text, self.secrets))
+            yield Segment(text, one.style, one.control)
 
 
 def fold(text: str, console: Console) -> str:

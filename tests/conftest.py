@@ -74,7 +74,8 @@ def requires(*names: str) -> pytest.MarkDecorator:
 @pytest.fixture(autouse=True, scope="session")
 def _apart_from_the_users_own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
-    (home / "settings.yml").write_text("{}\n")
+    # The templates of the tests are in folders that no command was installed from.
+    (home / "settings.yml").write_text(f"trust: ['{home.parent.parent}/']\n")
     os.environ["COPIER_SETTINGS_PATH"] = str(home / "settings.yml")
     os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"

@@ -466,7 +466,7 @@ def test_a_file_is_written_in_one_step_with_its_mode_and_through_its_link(tmp_pa
     target.chmod(0o640)
     link = tmp_path / "production.rb"
     link.symlink_to("real.rb")
-    outcome = edit_file(link, [FORCE_SSL])
+    outcome = edit_file(tmp_path, "production.rb", [FORCE_SSL])
     assert outcome.changed
     assert link.is_symlink()
     assert target.read_bytes() == outcome.text
@@ -479,13 +479,13 @@ def test_a_file_with_nothing_to_change_is_not_written(tmp_path: Path) -> None:
     path.write_bytes(block(RIGHT))
     os.utime(path, ns=(1, 1))
     inode = path.stat().st_ino
-    assert not edit_file(path).changed
+    assert not edit_file(tmp_path, "production.rb").changed
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (inode, 1)
 
 
 def test_a_file_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"production\.rb: No such file or directory"):
-        edit_file(tmp_path / "production.rb")
+        edit_file(tmp_path, "production.rb")
 
 
 FORMS: dict[Setting, list[str]] = {

@@ -13,6 +13,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from kamalstream.render import source as origin
+from kamalstream.render.source import is_trusted
 from kamalstream.update.outcome import UNDO
 
 from .conftest import ROOT
@@ -249,3 +251,59 @@ def test_at_a_terminal_it_shows_the_changes_and_asks_first(
     assert terminal.exitstatus == 0
     assert (CHANGED in (app / "bin/restore").read_text()) is comes
     assert (state(app) != before) is comes
+
+
+def test_the_code_of_another_source_is_not_run_unasked(adopted: Adopted, tmp_path: Path) -> None:
+    app = adopted(tmp_path / "notes")
+    before = state(app)
+    (tmp_path / "settings.yml").write_text("{}\n")
+    strict = {"COPIER_SETTINGS_PATH": str(tmp_path / "settings.yml")}
+    for options in (["--yes"], ["--dry-run"]):
+        refused = kamalstream(app, *options, **strict)
+        assert refused.returncode == 2
+        assert "The update runs the code of /" in refused.stderr
+        assert "Where you trust it, say --trust." in refused.stderr
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-m", "kamalstream.cli", "update"],
+        cwd=str(app),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", **strict},
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(50, 120),
+    )
+    terminal.expect_exact("Do you trust it?")
+    terminal.send("\r")
+    terminal.expect_exact("Nothing was changed.")
+    terminal.expect(pexpect.EOF)
+    assert state(app) == before
+    assert "→ 0.2.0" in kamalstream(app, "--dry-run", "--trust", **strict).stdout
+
+
+def test_the_source_that_the_command_was_installed_from_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings.yml").write_text("{}\n")
+    monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "settings.yml"))
+    (tmp_path / "app").mkdir()
+    assert is_trusted(str(ROOT), tmp_path)
+    assert not is_trusted(str(tmp_path), tmp_path)
+    url = "git+https://git.example.com/us/kamalstream"
+    monkeypatch.setattr(origin, "template_source", lambda: origin.Source(url, "abc"))
+    for same in (url, "https://git.example.com/us/kamalstream.git"):
+        assert is_trusted(same, tmp_path)
+    for other in ("https://git.example.com/us/kamalstream2", "git+https://evil.example", ""):
+        assert not is_trusted(other, tmp_path)
+
+
+def test_an_app_that_lost_its_release_is_not_said_to_be_on_the_newest(
+    adopted: Adopted, tmp_path: Path
+) -> None:
+    app = adopted(tmp_path / "notes")
+    answers = app / ".copier-answers.yml"
+    answers.write_text(re.sub(r"_commit: .*\n", "", answers.read_text()))
+    commit(app, "Without")
+    for options in (["--check"], ["--dry-run"]):
+        refused = kamalstream(app, *options)
+        assert refused.returncode == 2
+        assert "has no _commit" in refused.stderr

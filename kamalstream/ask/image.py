@@ -17,6 +17,7 @@ from kamalstream.inspect.image.dockerfile import (
     dockerfile_runs,
 )
 from kamalstream.inspect.image.gem_packages import gem_packages
+from kamalstream.regular_file import read_text
 
 # Without what the gems of a fresh app need: image_processing.
 _STOCK_HERE = set(facts.IMAGE["packages"]) - {"libvips"}
@@ -119,7 +120,7 @@ def _local_gems(app: Path) -> list[str]:
     anything there.
     """
     try:
-        lock = (app / "Gemfile.lock").read_text(encoding="utf-8", errors="replace")
+        lock = read_text(app / "Gemfile.lock", "replace")
     except OSError:
         return []
     remotes = re.findall(r"^PATH\n(?:  .*\n)*?  remote: (\S+)$", lock, re.MULTILINE)
@@ -176,7 +177,7 @@ def _least(engine: str | None) -> str:
 def _is_spread(app: Path) -> bool:
     """Whether installing reads more of the app than the files in its root."""
     try:
-        package = json.loads((app / "package.json").read_text(encoding="utf-8"))
+        package = json.loads(read_text(app / "package.json"))
     except (OSError, ValueError):
         return True
     if not isinstance(package, dict):

@@ -9,6 +9,7 @@ import questionary
 
 from kamalstream.ask.answers import is_asked
 from kamalstream.ask.questions import questions
+from kamalstream.printable import printable
 
 #: Never asked, and shown all the same: what is replaced hangs on it.
 _SHOWN_TOO = "own_files"
@@ -35,6 +36,7 @@ def review(answers: Mapping[str, Any], width: int) -> str | None:
 
 
 def _cut(line: str, room: int) -> str:
+    line = printable(line)
     return line if len(line) <= room else line[: room - 1] + "…"
 
 

@@ -37,7 +37,7 @@ def ok(findings: Iterable[Finding]) -> bool:
 def as_json(app: Path, findings: Sequence[Finding]) -> str:
     """Return the one JSON object that `kamalstream check --format json` prints."""
     answer = {"app": str(app), "ok": ok(findings), "findings": [asdict(f) for f in findings]}
-    return json.dumps(answer, indent=2, ensure_ascii=False)
+    return json.dumps(answer, indent=2)
 
 
 def as_text(findings: Sequence[Finding]) -> str:

@@ -9,6 +9,7 @@ from kamalstream.edit.production_rb import ASSUME_SSL, FORCE_SSL, edit
 from kamalstream.edit.wanted import wanted_settings
 from kamalstream.facts import PRODUCTION_RB
 from kamalstream.inspect.adopted import App
+from kamalstream.regular_file import read_bytes
 
 
 def check(app: App) -> Iterator[Finding]:
@@ -19,7 +20,7 @@ def check(app: App) -> Iterator[Finding]:
         fix = f"git checkout HEAD -- {PRODUCTION_RB}, or: kamalstream init"
         yield Finding("production.missing", "error", PRODUCTION_RB, 0, message, fix)
         return
-    outcome = edit(path.read_bytes(), wanted_settings(app.root))
+    outcome = edit(read_bytes(path), wanted_settings(app.root))
     if outcome.refused:
         yield Finding(
             "production.unsure",

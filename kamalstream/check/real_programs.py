@@ -113,7 +113,11 @@ def _scripts(app: App) -> list[str]:
 
 def _kamal(app: App, program: Path) -> Iterator[Finding]:
     version = ""
-    for one in app.kamal.deployments if app.kamal else ():
+    files = app.kamal.files if app.kamal else ()
+    # Kamal would wait for ever at a pipe; that it is none is said by another check.
+    if app.kamal is None or len(_present(app, files)) < len(files):
+        return
+    for one in app.kamal.deployments:
         destination = ["-d", one.name] if one.name else []
         # Kamal names the version after the git commit, which an app without one does not have.
         result = _run([program, "config", "--version", "check", *destination], app.root)

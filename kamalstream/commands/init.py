@@ -61,6 +61,7 @@ class Options:
     defaults: bool = False
     yes: bool = False
     dry_run: bool = False
+    programs: bool = True
 
 
 def run(folder: Path, options: Options, console: Console) -> int:
@@ -99,7 +100,7 @@ def run(folder: Path, options: Options, console: Console) -> int:
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}", soft_wrap=True, markup=False)
     console.print()
-    fine = _check(folder, console)
+    fine = _check(folder, options.programs, console)
     guided = GUIDE not in planned.passed_over
     said = next_steps(App(folder), _keys(folder), guided)
     console.print(escape(fold(said, console)), soft_wrap=True)
@@ -178,11 +179,12 @@ def _confirmed(planned: Plan) -> bool:
     return bool(question.unsafe_ask())
 
 
-def _check(folder: Path, console: Console) -> bool:
+def _check(folder: Path, programs: bool, console: Console) -> bool:
     checked = App(folder)
     findings = [*check_files(checked), *check_credentials(checked), *check_committed(checked)]
-    with console.status("checking") as status:
-        findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
+    if programs:
+        with console.status("checking") as status:
+            findings += check_with_programs(checked, lambda name: status.update(f"asking {name}"))
     to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]
     if to_mend:
         console.print("[bold]To mend[/]")

@@ -24,10 +24,11 @@ from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.edit.edited import BY_HAND
 from kamalstream.errors import BadInput
-from kamalstream.facts import NEW_ANSWERS
+from kamalstream.facts import ANSWERS, NEW_ANSWERS
 from kamalstream.git import ELSEWHERE
 from kamalstream.inspect.adopted import App
-from kamalstream.printable import shown
+from kamalstream.printable import printable, shown
+from kamalstream.render.source import is_trusted
 from kamalstream.terminal import diff_line, page
 from kamalstream.update.outcome import UNDO, undo, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
@@ -57,10 +58,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Options:
-    """Whether to ask, and whether to write."""
+    """Whether to ask, whether to write, and whether code of any source may be run."""
 
     yes: bool = False
     dry_run: bool = False
+    trust: bool = False
 
 
 def check(folder: Path, as_json: bool) -> int:
@@ -76,11 +78,11 @@ def check(folder: Path, as_json: bool) -> int:
             "update_available": found.available,
             "news": found.news,
         }
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        print(json.dumps(answer, indent=2))
     else:
         print(_versions(found))
         if found.available and found.news:
-            print(f"\n{found.news}")
+            print(f"\n{printable(found.news)}")
     return 1 if found.available else 0
 
 
@@ -95,22 +97,25 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
         # What a `copier copy` that was killed has left behind.
         (folder / NEW_ANSWERS).unlink(missing_ok=True)
     refuse_unready(folder)
+    if not options.trust and not _may_run(app, talks, console):
+        console.print("Nothing was changed.")
+        return 0
     with console.status("looking for the newest release"):
         found = releases(folder)
     answers = _answers(given, found.questions)
     refuse_wrong(found.form, app.answers, answers)
-    console.print(_versions(found), highlight=False)
+    console.print(_versions(found))
     if not found.available and not answers:
         return 0
     if found.available and found.news:
-        console.print(f"\n{escape(found.news)}", highlight=False, soft_wrap=True)
+        console.print(f"\n{escape(found.news)}", soft_wrap=True)
     console.print("\nThe update is tried on a copy of the app.")
     with preview(folder, answers, given.conflict.value) as done:
         if not done.changes:
             console.print("Nothing changes.")
             return 0
         page(Text("\n").join([Text(), *map(diff_line, done.diff.splitlines())]), console)
-        console.print("\n".join(_summary(done)), highlight=False, soft_wrap=True, markup=False)
+        console.print("\n".join(_summary(done)), soft_wrap=True, markup=False)
         if options.dry_run or (talks and not options.yes and not _confirmed()):
             console.print("Nothing was changed.")
             return 0
@@ -125,8 +130,23 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
         next_steps = f"\n{what_next(done.copy, undo(folder, written))}"
     findings = [finding for finding in check_files(App(folder)) if finding.level != "note"]
     _say_what_is_left(done, findings, console)
-    console.print(next_steps, highlight=False, soft_wrap=True, markup=False)
+    console.print(next_steps, soft_wrap=True, markup=False)
     return 0 if ok(findings) and not done.conflicts and not done.by_hand else 1
+
+
+def _may_run(app: App, talks: bool, console: Console) -> bool:
+    """Ask where the code to be run is not of the source that this command was installed from."""
+    source = str(app.answers.get("_src_path", ""))
+    if is_trusted(source, app.root):
+        return True
+    said = (
+        f"The update runs the code of {shown(source, 200)}, which {ANSWERS} names: this command "
+        "was not installed from there."
+    )
+    if not talks:
+        raise BadInput(f"{said}\nWhere you trust it, say --trust.")
+    console.print(said, markup=False, soft_wrap=True)
+    return bool(questionary.confirm("Do you trust it?", default=False).unsafe_ask())
 
 
 def _leave_git_hook() -> None:
@@ -188,12 +208,12 @@ def _confirmed() -> bool:
 
 
 def _say_what_is_left(done: Preview, findings: list[Finding], console: Console) -> None:
-    console.print("\n[green]Updated.[/] Nothing is committed yet.", highlight=False)
+    console.print("\n[green]Updated.[/] Nothing is committed yet.")
     if done.conflicts:
         files = ", ".join(one.file for one in done.conflicts)
         console.print(f"Resolve first: {files}", style="yellow", soft_wrap=True, markup=False)
     if done.by_hand:
-        console.print(f"{BY_HAND}\n{done.by_hand}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"{BY_HAND}\n{done.by_hand}", soft_wrap=True, markup=False)
     if findings and not done.conflicts:
-        console.print(as_text(findings), soft_wrap=True, markup=False, highlight=False)
+        console.print(as_text(findings), soft_wrap=True, markup=False)
         console.print(f"Checked: {summary(findings)}.")

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kamalstream import facts
+from kamalstream import facts, regular_file
 from kamalstream.edit.edited import Edited
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import load_mapping
@@ -122,6 +122,6 @@ def read_bytes(app: Path, file: str) -> bytes | None:
     if not path.exists() and not path.is_symlink():
         return None
     try:
-        return path.read_bytes()
+        return regular_file.read_bytes(path)
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}. Nothing was changed.") from error

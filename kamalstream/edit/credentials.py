@@ -16,6 +16,7 @@ from pathlib import Path
 from kamalstream import atomic
 from kamalstream.edit import credentials_yaml, encrypted_file
 from kamalstream.errors import BadInput
+from kamalstream.regular_file import read_bytes
 
 NAMES = ("access_key_id", "secret_access_key")
 ENV_KEY = "RAILS_MASTER_KEY"
@@ -187,13 +188,13 @@ def _read(app: Path, path: Path, key_name: str, key: bytes) -> str:
 
 def _bytes(app: Path, path: Path) -> bytes:
     try:
-        return (app / path).read_bytes()
+        return read_bytes(app / path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _write(app: Path, path: Path, content: bytes) -> None:
     try:
-        atomic.replace((app / path).resolve(), content)
+        atomic.replace(atomic.place(app, str(path)), content)
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}.") from error

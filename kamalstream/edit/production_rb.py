@@ -28,6 +28,7 @@ from kamalstream import atomic
 from kamalstream.edit.configure_block import Assignment, ConfigureBlock
 from kamalstream.edit.ruby_source import Source, UnsureError
 from kamalstream.errors import BadInput
+from kamalstream.regular_file import read_bytes
 
 
 @dataclass(frozen=True)
@@ -170,20 +171,19 @@ def edit(source: bytes, wanted: Sequence[Setting] = DEFAULT) -> Outcome:
     )
 
 
-def edit_file(path: Path, wanted: Sequence[Setting] = DEFAULT) -> Outcome:
-    """Edit the file at `path` and return the outcome; write it only if something changed.
+def edit_file(app: Path, file: str, wanted: Sequence[Setting] = DEFAULT) -> Outcome:
+    """Edit `file`, below `app`, and return the outcome; write it only if something changed.
 
-    The write is atomic and keeps the mode; a symbolic link stays one, and its target is written.
-    Raises BadInput where the file cannot be read or written.
+    The write is atomic and keeps the mode; a symbolic link stays one, and its target is written
+    where that is in the app. Raises BadInput where the file cannot be read or written.
     """
+    target = atomic.place(app, file)
     try:
-        target = path.resolve(strict=True)
-        outcome = edit(target.read_bytes(), wanted)
+        outcome = edit(read_bytes(target), wanted)
         if outcome.changed:
             atomic.replace(target, outcome.text)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(f"{path}: {reason}. Nothing was written there.") from error
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}. Nothing was written there.") from error
     return outcome
 
 

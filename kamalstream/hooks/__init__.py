@@ -10,8 +10,15 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from kamalstream import atomic
 from kamalstream.errors import BadInput
 from kamalstream.facts import EXECUTABLES
+from kamalstream.printable import printable
+
+
+def say(text: object = "") -> None:
+    """Print other people's text too, so that no terminal acts on it."""
+    print(printable(str(text)))
 
 
 def unharmed(work: Callable[[], object]) -> int:
@@ -19,16 +26,16 @@ def unharmed(work: Callable[[], object]) -> int:
     try:
         work()
     except BadInput as error:
-        print(f"kamalstream: {error}")
+        say(f"kamalstream: {error}")
     except Exception:
         traceback.print_exc()
-        print("kamalstream: the files are written, but a step after that failed. Please report it.")
+        say("kamalstream: the files are written, but a step after that failed. Please report it.")
     return 0
 
 
 def make_executable(app: Path) -> None:
     """Give the programs of the template, where they are in `app`, their mode."""
     for file in EXECUTABLES:
-        path = app / file
-        if path.is_file():
+        if (app / file).is_file():
+            path = atomic.place(app, file)
             path.chmod(path.stat().st_mode | 0o111)

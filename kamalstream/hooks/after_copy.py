@@ -21,10 +21,12 @@ from kamalstream.check.next_steps import next_steps
 from kamalstream.edit.adoption import Adoption
 from kamalstream.errors import INTERRUPTED, BadInput
 from kamalstream.facts import ANSWERS, GUIDE, NEW_ANSWERS
+from kamalstream.hooks import say
 from kamalstream.hooks.report import report
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
+from kamalstream.regular_file import read_text
 from kamalstream.render.apply import apply
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview
@@ -41,23 +43,23 @@ def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
     """
     new = app / NEW_ANSWERS
     try:
-        told = new.read_text("utf-8")
+        told = read_text(new)
         new.unlink()
         problem = refusal(app)
         if problem:
             raise BadInput(problem)
         planned, kept = _adopt(app, template, told, given)
     except BadInput as error:
-        print(f"\nkamalstream: {error}\nNothing was changed.")
+        say(f"\nkamalstream: {error}\nNothing was changed.")
         return 1
     except KeyboardInterrupt:
         # Copier, which the key reached as well, ends this process within a quarter of a second.
-        print("\nkamalstream: nothing was changed.")
+        say("\nkamalstream: nothing was changed.")
         return INTERRUPTED
     try:
         _say(planned, kept, app)
     except KeyboardInterrupt:
-        print("\nkamalstream: the files are written; `git diff` shows them.")
+        say("\nkamalstream: the files are written; `git diff` shows them.")
         return INTERRUPTED
     return 0
 
@@ -71,9 +73,9 @@ def _adopt(
     known = known_answers(facts, _chosen(answers, given, before, app), before)
     uncertain_databases(facts, known, quietly=True)
     settle(known, True, app.resolve().name)
-    print("\nkamalstream")
+    say("\nkamalstream")
     for line in what_was_read(facts, known):
-        print(f"  {line}")
+        say(f"  {line}")
     with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
         source = in_place(template)
         rendered, last = Path(scratch, "now", app.name), Path(scratch, "last", app.name)
@@ -108,17 +110,17 @@ def _name_source(file: Path, told: str) -> None:
 
 
 def _say(planned: Plan, kept: Path | None, app: Path) -> None:
-    print()
+    say()
     for line in overview(planned):
-        print(f"  {line}")
+        say(f"  {line}")
     if kept:
-        print(f"  What was replaced is kept in {kept.relative_to(app)}.")
+        say(f"  What was replaced is kept in {kept.relative_to(app)}.")
     for line in ("", *left_alone(planned)):
-        print(f"  {line}".rstrip())
+        say(f"  {line}".rstrip())
     fine = report(app)
-    print(f"\n{next_steps(App(app), [_KEYS], GUIDE not in planned.passed_over)}")
+    say(f"\n{next_steps(App(app), [_KEYS], GUIDE not in planned.passed_over)}")
     if not fine:
-        print("\nMend the errors above before you deploy.")
+        say("\nMend the errors above before you deploy.")
     left = "\n".join(by_hand(planned)).rstrip()
     if left:
-        print(f"\n{left}")
+        say(f"\n{left}")

@@ -16,10 +16,11 @@ from kamalstream.edit.own_files import edits
 from kamalstream.edit.production_rb import Setting, edit_file
 from kamalstream.edit.wanted import new_settings
 from kamalstream.facts import ANSWERS, APPLICATION_RB, PRODUCTION_RB
-from kamalstream.hooks import unharmed
+from kamalstream.hooks import say, unharmed
 from kamalstream.hooks.report import report
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.deployment import kamal
+from kamalstream.regular_file import read_text
 from kamalstream.render.files import rendered_files
 from kamalstream.update.copier_process import render
 from kamalstream.update.news import news
@@ -40,7 +41,7 @@ def after_update(app: Path, template: Path, versions: tuple[str, str]) -> int:
     """
     if not (app / APPLICATION_RB).is_file():
         return 0
-    print("\nkamalstream")
+    say("\nkamalstream")
     unharmed(lambda: _say_what_changed(app, template, versions))
     return unharmed(lambda: report(app))
 
@@ -53,26 +54,26 @@ def _say_what_changed(app: Path, template: Path, versions: tuple[str, str]) -> N
     changelog = template / "CHANGELOG.md"
     new = news(changelog.read_text("utf-8"), *versions) if changelog.is_file() else ""
     if new:
-        print(f"  new in the template:\n{textwrap.indent(new, '    ')}")
+        say(f"  new in the template:\n{textwrap.indent(new, '    ')}")
     for file in ignored:
-        print(f"  {file}: left as it is, because git ignores it and cannot merge it")
+        say(f"  {file}: left as it is, because git ignores it and cannot merge it")
     for file in kept:
-        print(f"  {file}: kept, though the template has it no more; it is yours now")
+        say(f"  {file}: kept, though the template has it no more; it is yours now")
     for file in removed:
-        print(f"  {file}: removed, the template has it no more and you had not changed it")
+        say(f"  {file}: removed, the template has it no more and you had not changed it")
     _edit_production_rb(app, new_settings(app, versions[0]))
     by_hand = _edit_own_files(app, template)
     if by_hand:
-        print(f"\n{BY_HAND}\n{textwrap.indent(chr(10).join(map(str, by_hand)), '  ')}\n")
-    print(as_lines(app, rendered, ignored))
+        say(f"\n{BY_HAND}\n{textwrap.indent(chr(10).join(map(str, by_hand)), '  ')}\n")
+    say(as_lines(app, rendered, ignored))
 
 
 def _edit_production_rb(app: Path, settings: tuple[Setting, ...]) -> None:
     """Bring the settings into the app's file; what is left or refused is for the check to say."""
     if not settings or not (app / PRODUCTION_RB).is_file():
         return
-    for change in edit_file(app / PRODUCTION_RB, settings).changed:
-        print(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after}")
+    for change in edit_file(app, PRODUCTION_RB, settings).changed:
+        say(f"  {change.kind:>11}  {PRODUCTION_RB}:{change.line}  {change.after}")
 
 
 def _edit_own_files(app: Path, template: Path) -> list[ByHand]:
@@ -92,11 +93,11 @@ def _edit_own_files(app: Path, template: Path) -> list[ByHand]:
             why = "the release that you come from cannot be had, so our lines stay as they are"
             return [ByHand(", ".join(own), 0, why, "kamalstream check says what is missing")]
         rendered = Path(scratch) / app.resolve().name
-        text = (app / ANSWERS).read_text("utf-8")
+        text = read_text(app / ANSWERS)
         render(text, str(template), rendered, version="HEAD")
         for one in edits(Adoption(app, answers, rendered, last, deployment)):
             by_hand += one.edited.by_hand
             if one.edited.text != (one.before or ""):
-                atomic.replace((app / one.file).resolve(), one.edited.text.encode())
-                print(f"  {one.file}: our lines in it were brought up to date")
+                atomic.replace(atomic.place(app, one.file), one.edited.text.encode())
+                say(f"  {one.file}: our lines in it were brought up to date")
     return by_hand

@@ -12,7 +12,8 @@ from pathlib import Path
 from kamalstream import atomic
 from kamalstream.facts import ANSWERS, APPLICATION_RB
 from kamalstream.git import git, names
-from kamalstream.hooks import make_executable, unharmed
+from kamalstream.hooks import make_executable, say, unharmed
+from kamalstream.regular_file import read_text
 from kamalstream.render.files import rendered_files
 from kamalstream.update.owned import (
     move_file,
@@ -33,8 +34,8 @@ def before_update(app: Path, template: Path) -> int:
 
 def _answer_own_files(app: Path) -> None:
     """Say in the answers of a release that replaced all files that none is its owner's."""
-    file = app / ANSWERS
-    text = file.read_text("utf-8")
+    file = atomic.place(app, ANSWERS)
+    text = read_text(file)
     if not re.search(r"^own_files:", text, re.MULTILINE):
         atomic.replace(file, (text.rstrip("\n") + "\nown_files: []\n").encode())
 
@@ -43,14 +44,14 @@ def _say_what_is_dangerous(app: Path) -> None:
     """Say where the user's settings of git are such that Copier or the way back would do harm."""
     untracked = names(app, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     if untracked:
-        print(
+        say(
             f"kamalstream: not committed: {', '.join(untracked)}. `git clean` in the command above "
             "would delete them too;\nthe command at the end of this update does not."
         )
     quoted = git(app, "config", "--type=bool", "--default=true", "--get", "core.quotePath").strip()
     odd = [name for name in names(app, "ls-files", "-z") if not name.isascii()]
     if quoted == "false" and odd:
-        print(
+        say(
             f"kamalstream: with core.quotePath off, Copier fails on names like {odd[0]}. Take this "
             "update back and run:\n  GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.quotePath "
             "GIT_CONFIG_VALUE_0=true copier update --trust"

@@ -7,6 +7,7 @@ from pathlib import Path
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.finding import as_text, ok, summary
+from kamalstream.hooks import say
 from kamalstream.inspect.adopted import App
 
 
@@ -15,15 +16,13 @@ def report(app: Path) -> bool:
     checked = App(app)
     findings = [*check_files(checked), *check_committed(checked)]
     to_mend = [finding for finding in findings if finding.fix]
-    print(f"  checked: {_checked(checked)}")
+    say(f"  checked: {_checked(checked)}")
     if to_mend:
-        print(f"  {summary(to_mend)}\n")
-        print(as_text(to_mend))
+        say(f"  {summary(to_mend)}\n")
+        say(as_text(to_mend))
     else:
-        print("  nothing to mend")
-    print(
-        "\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too."
-    )
+        say("  nothing to mend")
+    say("\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too.")
     return ok(findings)
 
 

@@ -51,9 +51,16 @@ class App:
         self.answers: dict[str, Any] = answers
 
     def text(self, file: str) -> str | None:
-        """Return the text of `file` (relative to the Rails root), None where it is not there."""
-        path = self.root / file
-        return read_text(path, "replace") if path.is_file() else None
+        """Return the text of `file`, relative to the Rails root; None where there is none.
+
+        So it is where a pipe, a device or a file of more than 20 MB stands in its place.
+        """
+        try:
+            return read_text(self.root / file, "replace")
+        except PermissionError:
+            raise
+        except OSError:
+            return None
 
     def line_of(self, file: str, pattern: str) -> int:
         """Return the first line of `file` that the regular expression `pattern` fits, else 0."""

@@ -23,6 +23,7 @@ from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
 from kamalstream.inspect.solid import Solid, solid_gems
 from kamalstream.inspect.stock import owned
 from kamalstream.inspect.unreadable import Assumed, Unreadable
+from kamalstream.regular_file import read_text
 
 SERVICE = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
 """A name that Kamal takes for a service, Docker for a volume and S3 for a folder."""
@@ -147,7 +148,7 @@ def image_of(app: Path, one: Deployment | None) -> Image | None:
     file = app / ((one.builder.dockerfile if one else None) or DOCKERFILE)
     if not file.is_file():
         return None
-    return read_image(file.read_text("utf-8", errors="replace"), build_of(one))
+    return read_image(read_text(file, "replace"), build_of(one))
 
 
 def build_of(one: Deployment | None) -> Build:
@@ -232,7 +233,7 @@ def _connects(app: Path) -> tuple[Unreadable, ...]:
 def _attachments(app: Path) -> bool:
     for file in ("db/schema.rb", "db/structure.sql"):
         if (app / file).is_file():
-            schema = (app / file).read_text(encoding="utf-8", errors="replace")
+            schema = read_text(app / file, "replace")
             return "active_storage_blobs" in schema
     return any((app / "db/migrate").glob("*active_storage*"))
 

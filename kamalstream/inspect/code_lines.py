@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from kamalstream.regular_file import read_text
+
 # Up to a comment: strings are passed over, so that a # in one starts none.
 _CODE = re.compile(
     r"(?:[^#'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?<!\s)#|['\"](?=[^'\"]*$))*"
@@ -17,7 +19,7 @@ def code_lines(path: Path) -> list[tuple[int, str]]:
     Without such a file there are none.
     """
     try:
-        source = path.read_text(encoding="utf-8", errors="replace")
+        source = read_text(path, "replace")
     except OSError:
         return []
     lines = []

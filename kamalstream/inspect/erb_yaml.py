@@ -22,6 +22,7 @@ from kamalstream.inspect.ruby_expression import (
     evaluate,
 )
 from kamalstream.inspect.unreadable import Unreadable, UnreadableError, source_line
+from kamalstream.regular_file import read_text
 
 # Rails has no trim mode (ActiveSupport::ConfigurationFile#render), Kamal has "-"
 # (Kamal::Configuration.load_config_file).
@@ -291,7 +292,7 @@ def read(app: Path, file: str, env: Environment, trim: bool = False) -> Document
     `env` and `trim` are as for Document.
     """
     try:
-        source = (app / file).read_text(encoding="utf-8")
+        source = read_text(app / file)
     except FileNotFoundError:
         raise UnreadableError([Unreadable(file, 0, "", "there is no such file")]) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kamalstream.inspect.unreadable import Unreadable
+from kamalstream.regular_file import read_text
 
 FILE = "Gemfile.lock"
 
@@ -32,7 +33,7 @@ class GemfileLock:
 def gemfile_lock(app: Path) -> GemfileLock:
     """Read Gemfile.lock in the folder `app`; never raises for what it says."""
     try:
-        source = (app / FILE).read_text(encoding="utf-8")
+        source = read_text(app / FILE)
     except FileNotFoundError:
         why = "there is no such file: run `bundle lock`"
         return GemfileLock(unreadable=(Unreadable(FILE, 0, "", why),))

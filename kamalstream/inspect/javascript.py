@@ -11,6 +11,7 @@ from typing import Any
 from kamalstream.inspect.image.dockerfile import dockerfile_args
 from kamalstream.inspect.unreadable import Unreadable
 from kamalstream.inspect.version_files import managers, own_file
+from kamalstream.regular_file import read_text
 
 # In the order in which jsbundling-rails and cssbundling-rails look for what to build with.
 LOCKFILES = {
@@ -98,7 +99,7 @@ def javascript(app: Path) -> JavaScript:
 
 def _package(app: Path, said: list[Unreadable]) -> dict[str, Any]:
     try:
-        package = json.loads((app / FILE).read_text(encoding="utf-8"))
+        package = json.loads(read_text(app / FILE))
     except (OSError, ValueError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else 0
         said.append(Unreadable(FILE, line, "", "this is not valid JSON"))
@@ -122,7 +123,7 @@ def _yarn_of_lockfile(app: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, "replace")
     except OSError:
         return ""
 

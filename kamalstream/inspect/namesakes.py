@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kamalstream.facts import ANSWERS, BOOT_RESTORE, GUIDE, ONE_WRITER, RESTORE
+from kamalstream.regular_file import read_text
 
 #: What every release of the template has written near the top of each.
 _OURS = {
@@ -29,6 +30,6 @@ def _is_another(path: Path, mark: str) -> bool:
     if not path.exists() and not path.is_symlink():
         return False
     try:
-        return mark not in path.read_text("utf-8", "replace")
+        return mark not in read_text(path, "replace")
     except OSError:
         return True

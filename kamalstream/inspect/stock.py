@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kamalstream import facts
 from kamalstream.inspect.stock_templates import APP_NAME, MEANS, Jump, Template, Value, templates
+from kamalstream.regular_file import read_bytes
 
 
 def is_stock(file: str, text: str) -> bool:
@@ -42,7 +43,7 @@ def _has_an_owner(app: Path, file: str) -> bool:
         # Also where the folder it is in is a link.
         if not stat.S_ISREG(mode) or os.path.realpath(path) != f"{os.path.realpath(app)}/{file}":
             return True
-        return not is_stock(file, path.read_bytes().decode("utf-8"))
+        return not is_stock(file, read_bytes(path).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, UnicodeDecodeError):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamalstream.regular_file import read_text
+
 MISE = ("mise.toml", ".mise.toml", ".config/mise.toml", "mise/config.toml", ".mise/config.toml")
 
 
@@ -50,6 +52,6 @@ def managers(app: Path, names: tuple[str, ...]) -> Iterator[Stated]:
 def lines_of(app: Path, file: str) -> list[tuple[int, str]]:
     """Return the lines of a file of the app with their numbers; none where it cannot be read."""
     try:
-        return list(enumerate((app / file).read_text(encoding="utf-8").splitlines(), 1))
+        return list(enumerate(read_text(app / file).splitlines(), 1))
     except (OSError, UnicodeDecodeError):
         return []

@@ -22,6 +22,7 @@ from kamalstream.facts import RAILS_ROOT, in_container
 from kamalstream.prove import rows, writer
 from kamalstream.prove.redirect import FILE, Replicated, on_disk, redirect, replicated
 from kamalstream.prove.s3 import ScratchS3
+from kamalstream.regular_file import read_text
 
 _FIRST_UPLOAD_WITHIN = 10.0
 _RESTORED_WITHIN = 120.0
@@ -141,7 +142,7 @@ def staged(
 ) -> Callable[..., Scene]:
     """Return what makes a Scene of `app` from a folder and a server (and a lane); see `drill`."""
     try:
-        text = (app / FILE).read_text(encoding="utf-8")
+        text = read_text(app / FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{app / FILE} cannot be read: {error}\nRun `kamalstream init` first."

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kamalstream import atomic
+from kamalstream.edit.adoption import read_bytes
 from kamalstream.errors import BadInput
 from kamalstream.render.plan import Change, Plan
 
@@ -29,10 +30,12 @@ def apply(plan: Plan, now: datetime) -> Path | None:
     the plan was made: then everything is as it was. So it is after Ctrl-C.
     """
     for change in plan.changes:
-        if _content(plan.app / change.file) != change.before:
+        if read_bytes(plan.app, change.file) != change.before:
             raise BadInput(f"{change.file} has changed meanwhile. Nothing was written; try again.")
     replaced = [change for change in plan.changes if change.before is not None]
     kept = plan.app / "tmp" / f"before-kamalstream-{now:%Y%m%d-%H%M%S}"
+    targets = {change.file: atomic.place(plan.app, change.file) for change in plan.changes}
+    atomic.place(plan.app, "tmp")
     at = ""
     folders: list[Path] = []
     copies: list[Path] = []
@@ -46,14 +49,14 @@ def apply(plan: Plan, now: datetime) -> Path | None:
             atomic.replace(copy, change.before or b"", 0o600)
         for change in plan.changes:
             at = change.file
-            target = (plan.app / change.file).resolve()
+            target = targets[change.file]
             _make_folder(target.parent, plan.app, folders)
             mode = target.stat().st_mode & 0o7777 if change.before is not None else 0
             done.append((target, change, mode))
             atomic.replace(target, change.after, change.mode)
     except BaseException as error:
         for target, change, mode in reversed(done):
-            if _content(target) == change.before:
+            if read_bytes(plan.app, change.file) == change.before:
                 continue
             if change.before is None:
                 target.unlink(missing_ok=True)
@@ -79,10 +82,6 @@ def undo(plan: Plan, kept: Path | None) -> str:
     new = [change.file for change in plan.changes if change.before is None]
     back = [f"cp -R {shlex.quote(str(kept.relative_to(plan.app)))}/. ."] if kept else []
     return " && ".join([*back, *([f"rm -f -- {shlex.join(new)}"] if new else [])])
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
 
 
 def _make_folder(folder: Path, app: Path, made: list[Path]) -> None:

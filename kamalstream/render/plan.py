@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kamalstream import atomic
 from kamalstream.edit.adoption import Adoption, read_bytes
 from kamalstream.edit.edited import ByHand
 from kamalstream.edit.own_files import edits
@@ -66,7 +67,7 @@ def plan(adoption: Adoption) -> Plan:
 
     A file of its owner's gets the few lines it needs. One that the template rendered before is
     merged with what its owner has made of it since. Raises BadInput for a file of the app that
-    cannot be read.
+    cannot be read, or is a link out of it.
     """
     app = adoption.app
     changes: list[Change] = []
@@ -140,4 +141,5 @@ def _change(
     mode = (app / file).stat().st_mode & 0o7777 if before is not None else 0o644
     wanted = mode | 0o111 if file in EXECUTABLES else mode
     if before != after or mode != wanted:
+        atomic.place(app, file)
         yield Change(file, before, after, wanted, kind)

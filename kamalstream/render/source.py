@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from copier._settings import SettingsModel, is_trusted_repository
 
 from kamalstream.ask.questions import QUESTIONS
 from kamalstream.errors import BadInput
@@ -49,6 +52,20 @@ def template_source() -> Source:
         "kamalstream was not installed from its repository, which holds the template.\n"
         "Install it so: pip install git+URL-OF-THE-REPOSITORY"
     )
+
+
+def is_trusted(named: str, app: Path) -> bool:
+    """Return whether the code of the template `named`, in the answers of `app`, may be run unasked.
+
+    That of the source which this command was installed from may, and of what the user's settings
+    of Copier trust (https://copier.readthedocs.io/en/stable/settings/#trusted-locations).
+    """
+    trusted = set(SettingsModel.from_file().trust)
+    with suppress(BadInput):
+        own = template_source().location.removeprefix("git+")
+        trusted |= {own, f"git+{own}", f"{own}.git"}
+    here = app / named
+    return is_trusted_repository(trusted, str(here.resolve()) if here.is_dir() else named)
 
 
 def _folder(folder: Path) -> Source:

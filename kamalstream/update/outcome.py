@@ -19,6 +19,7 @@ from kamalstream.git import committed, names
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.inspect.kamal.deployment import kamal
 from kamalstream.inspect.kamal.files import destination_file, merged
+from kamalstream.regular_file import read_text
 
 #: Takes an update back, in the app's folder. All that it removes was not there before.
 UNDO = "git reset -q . && git checkout -q . && git clean -fdq ."
@@ -192,11 +193,11 @@ def _configuration(name: str | None, text: Callable[[str], str]) -> tuple[Any, A
 
 def _lines(path: Path, pattern: re.Pattern[str]) -> tuple[int, ...]:
     """Return the numbers in the lines that fit: the line's own, or the one it names."""
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    text = read_text(path, "replace") if path.is_file() else ""
     fitting = [(n, m) for n, line in enumerate(text.splitlines(), 1) if (m := pattern.match(line))]
     return tuple(int(m[1]) if m.re.groups else number for number, m in fitting)
 
 
 def _text(app: Path, file: str) -> str:
     path = app / file
-    return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    return read_text(path, "replace") if path.is_file() else ""

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kamalstream import atomic
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
 from kamalstream.git import committed, git, names
+from kamalstream.regular_file import read_text
 from kamalstream.update.copier_process import render
 
 
@@ -52,7 +54,7 @@ def restore_ignored(app: Path) -> list[str]:
     files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
     for file in files:
         (app / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(aside / file, app / file)
+        shutil.copy2(aside / file, atomic.place(app, file))
     return files
 
 
@@ -108,8 +110,8 @@ def rename_answer(app: Path, old: str, new: str) -> None:
 
     Before the update. An answer that is there already under its new name stays.
     """
-    file = app / ANSWERS
-    lines = file.read_text("utf-8").splitlines(keepends=True)
+    file = atomic.place(app, ANSWERS)
+    lines = read_text(file).splitlines(keepends=True)
     if any(line.startswith(f"{new}:") for line in lines):
         return
     file.write_text(
@@ -175,7 +177,7 @@ def _merge_owners(app: Path, old: str, new: str, base: Path) -> None:
     `base` is what was rendered into `old` the last time. Where both changed the same lines, `new`
     is left with a conflict as Copier leaves one.
     """
-    target, mine = app / new, base.with_name(f"{base.name}.mine")
+    target, mine = atomic.place(app, new), base.with_name(f"{base.name}.mine")
     mine.write_bytes(committed(app, old) or b"")
     labels = ["-L", "before updating", "-L", "last update", "-L", "after updating"]
     stages = [

@@ -22,6 +22,7 @@ from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS, PRODUCTION_RB
 from kamalstream.git import committed, git, git_bytes, names, settings_for_copier
 from kamalstream.inspect.adopted import App
+from kamalstream.regular_file import read_bytes, read_text
 from kamalstream.update.copier_process import copier, render
 from kamalstream.update.outcome import Conflict, by_hand, changed, conflicts
 
@@ -116,7 +117,7 @@ def preview(app: Path, data: Mapping[str, Any], conflict: str = "inline") -> Ite
     scratch = Path(tempfile.mkdtemp(prefix="kamalstream-"))
     tree = scratch / top.name
     try:
-        with settings_for_copier():
+        with settings_for_copier(app):
             # What an interrupted run has left in the repository's list of work trees.
             git(app, "worktree", "prune")
             git(app, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
@@ -127,7 +128,7 @@ def preview(app: Path, data: Mapping[str, Any], conflict: str = "inline") -> Ite
             said = copier(["update", *options, str(copy)], app)
             rendered = scratch / "rendered" / app.name
             rendered.parent.mkdir()
-            text = (copy / ANSWERS).read_text("utf-8")
+            text = read_text(copy / ANSWERS)
             render(text, str(yaml_input.load(text, ANSWERS)["_src_path"]), rendered, app)
             done = _compare(app, copy, rendered, by_hand(said))
         yield done
@@ -147,7 +148,7 @@ def _compare(app: Path, copy: Path, rendered: Path, left: str) -> Preview:
     as_rendered = [
         file
         for file in replaced
-        if file in templates and (copy / file).read_bytes() == (rendered / file).read_bytes()
+        if file in templates and read_bytes(copy / file) == (rendered / file).read_bytes()
     ]
 
     def is_own(file: str) -> bool:
@@ -180,7 +181,7 @@ def take_over(done: Preview) -> None:
     Raises BadInput, with nothing changed, where the app has a file in the way that git ignores, or
     was changed meanwhile.
     """
-    with settings_for_copier():
+    with settings_for_copier(done.app):
         entries = git(done.copy, "ls-files", "--unmerged", "--full-name", "-z", "--", ".")
         git(done.copy, "add", "--all", "--force", "--", ".")
         tree = git(done.copy, "write-tree").strip()

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from copier._main import Worker
 from copier.errors import CopierError
+from plumbum import local
 
 from kamalstream.ask.validators import Form
 from kamalstream.errors import BadInput
 from kamalstream.facts import ANSWERS
+from kamalstream.git import as_environment, harmless
 from kamalstream.update.news import news
 
 
@@ -39,6 +41,11 @@ def releases(app: Path) -> Releases:
         with _in_folder(app), warnings.catch_warnings(), Worker(dst_path=app) as worker:
             warnings.simplefilter("ignore")
             before = worker.subproject.template
+            if not worker.subproject.last_answers.get("_commit"):
+                raise BadInput(
+                    f"{ANSWERS} has no _commit, so the release that the app is on is not known.\n"
+                    "Put it back from git's history, or write the release: _commit: 0.1.0"
+                )
             if before is None or not before.version or not worker.template.version:
                 raise BadInput(
                     f"the template named in {ANSWERS} is no git repository here, or has no "
@@ -71,10 +78,12 @@ def _cannot(app: Path, error: Exception) -> str:
 
 @contextlib.contextmanager
 def _in_folder(folder: Path) -> Iterator[None]:
-    """An address like ../template is one from the app's folder."""
+    """An address like ../template is one from the app's folder; git runs nothing of its own."""
     before = Path.cwd()
     os.chdir(folder)
     try:
-        yield
+        # Plumbum, through which Copier runs git here, has an environment of its own.
+        with local.env(**as_environment(harmless(folder))):
+            yield
     finally:
         os.chdir(before)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kamalstream.inspect.image.dockerfile_text import parse
+from kamalstream.regular_file import read_text
 
 FILE = "Dockerfile"
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&;|]*)")
@@ -105,7 +106,7 @@ def dockerfile_packages(app: Path) -> DockerfilePackages:
 
 def _text(app: Path) -> str:
     try:
-        return (app / FILE).read_text(encoding="utf-8", errors="replace")
+        return read_text(app / FILE, "replace")
     except OSError:
         return ""
 

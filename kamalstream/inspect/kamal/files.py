@@ -18,6 +18,7 @@ from kamalstream.inspect.erb_yaml import Document, alternatives
 from kamalstream.inspect.kamal.values import Unknown
 from kamalstream.inspect.ruby_expression import Environment, UnknownValueError
 from kamalstream.inspect.unreadable import Assumed, Unreadable, UnreadableError, source_line
+from kamalstream.regular_file import read_text
 
 # Kamal sets it, or takes it away, before it renders the ERB of either file.
 _DESTINATION = "KAMAL_DESTINATION"
@@ -127,7 +128,7 @@ def _of(document: Document) -> KamalFile:
 def _in_part(app: Path, file: str, env: Environment) -> KamalFile | None:
     """Return what `file` says whichever way its blocks of code go; None where that is not known."""
     try:
-        source = (app / file).read_text("utf-8")
+        source = read_text(app / file)
         read = [_of(Document(file, one, env, True)) for one in alternatives(source)]
     except (UnreadableError, RecursionError, ValueError, OSError, yaml.YAMLError):
         return None
