@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kamalstream.errors import BadInput
 from kamalstream.printable import shown
+
+_MARK = ".kamalstream-"
 
 
 def place(app: Path, file: str) -> Path:
@@ -36,12 +42,41 @@ def replace(target: Path, content: bytes, mode: int | None = None) -> None:
     """
     if mode is None:
         mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.parent / f".{target.name}{_MARK}{secrets.token_hex(8)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Its name is known before it is there, so that no interruption leaves it.
+        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(content)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
+        temporary.chmod(mode)
+        temporary.replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def alone(app: Path) -> Iterator[None]:
+    """Hold the folder `app` against every other run that would write there.
+
+    Raises BadInput where another holds it. The lock is gone with the process, whatever ends it.
+    """
+    handle = os.open(app, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"another kamalstream is writing to {app}. Nothing was written: try again then."
+            ) from None
+        except OSError:
+            # A file system without locks.
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def sweep(target: Path) -> None:
+    """Remove what a `replace` of `target` that was killed has left; hold the lock of the app."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}{_MARK}*"):
+        left.unlink(missing_ok=True)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402
 import os
 import signal
 import sys
+
+_STARTED = __name__ == "__main__" or os.path.basename(sys.argv[0]) == "kamalstream"  # noqa: PTH119
+if _STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while the rest is loaded, which takes a second, ends it without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import io
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -159,7 +167,7 @@ def status(
 ) -> None:
     """Show how old, how deep and how large the backups are; 1 where one is older than it may be."""
     as_json = format is Format.json
-    console = Console(stderr=as_json)
+    console = Terminal(literal_secrets(folder), stderr=as_json)
     fine = status_command.run(_folder(folder), destination, as_json, console)
     raise typer.Exit(0 if fine else 1)
 
@@ -201,18 +209,37 @@ def main() -> None:
     """Run the command; bad input is a message and exit code 2, never a traceback."""
     # As an exception, so that a drill or a check stops the servers it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except BadInput as error:
         print(f"kamalstream: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except PermissionError as error:
         print(f"kamalstream: {error.filename} is closed to you: {error.strerror}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Where the reader (head, less) has seen enough, nobody is to be told.
+        if not isinstance(error, BrokenPipeError):
+            where = error.filename or "standard output"
+            print(f"kamalstream: {where} failed: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
+
+
+def _open_streams() -> None:
+    """Have all three streams there, and able to print whatever the encoding lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

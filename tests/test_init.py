@@ -479,7 +479,9 @@ def test_where_nothing_can_be_kept_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("theirs")
     (tmp_path / "tmp").write_text("a file")
     before = files_of(tmp_path)
-    with pytest.raises(BadInput, match=r"^tmp/before-.*/a\.txt cannot be written: Not a directory"):
+    with pytest.raises(
+        BadInput, match=r"^tmp/.* (cannot be written: File exists|cannot .*Not a directory)"
+    ):
         apply(
             Plan(tmp_path, (Change("a.txt", b"theirs", b"ours", 0o644, "ours"),)),
             datetime(2026, 1, 2),

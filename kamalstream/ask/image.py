@@ -17,7 +17,7 @@ from kamalstream.inspect.image.dockerfile import (
     dockerfile_runs,
 )
 from kamalstream.inspect.image.gem_packages import gem_packages
-from kamalstream.regular_file import read_text
+from kamalstream.regular_file import read_bytes, read_text
 
 # Without what the gems of a fresh app need: image_processing.
 _STOCK_HERE = set(facts.IMAGE["packages"]) - {"libvips"}
@@ -87,9 +87,8 @@ def _bin_fixups(app: Path) -> bool:
     for file in (app / "bin/rails", app / "bin/thrust"):
         if not file.is_file():
             continue
-        with file.open("rb") as program:
-            first = program.readline()
-        if not os.access(file, os.X_OK) or first.endswith((b"\r\n", b"ruby.exe\n")):
+        first = read_bytes(file).partition(b"\n")[0]
+        if not os.access(file, os.X_OK) or first.endswith((b"\r", b"ruby.exe")):
             return True
     return dockerfile_runs(app, " bin/*")
 

@@ -43,7 +43,10 @@ def run(folder: Path, from_stdin: bool, console: Console) -> int:
 
 
 def _from_stdin() -> tuple[str, str]:
-    lines = sys.stdin.read().splitlines()
+    try:
+        lines = sys.stdin.read().splitlines()
+    except UnicodeDecodeError:
+        raise BadInput("what is on standard input is not text in this encoding.") from None
     while lines and not lines[-1].strip():
         lines.pop()
     if len(lines) != len(NAMES):

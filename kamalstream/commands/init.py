@@ -41,6 +41,7 @@ from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.refusal import refusal
 from kamalstream.render.apply import apply, refuse_unwritable, undo
+from kamalstream.render.journal import take_back
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview
 from kamalstream.render.source import template_source
@@ -76,6 +77,8 @@ def run(folder: Path, options: Options, console: Console) -> int:
         refuse_unwritable(folder)
         # What a `copier copy` that was killed has left behind.
         (folder / NEW_ANSWERS).unlink(missing_ok=True)
+        if take_back(folder):
+            console.print("An earlier run was ended half way: what it had written is taken back.")
     given = data_file.read(options.data_file, questions()) if options.data_file else {}
     quietly = options.defaults or not talks
     try:

@@ -93,7 +93,7 @@ def run(folder: Path, destination: str, as_json: bool, console: Console) -> bool
     with console.status("looking into the bucket and at the server"):
         found = [_status(app, one) for one in chosen]
     if as_json:
-        print(json.dumps(_as_json(app, found), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(app, found), indent=2))
     else:
         for one in found:
             _show(one, console)

@@ -194,7 +194,10 @@ def _bytes(app: Path, path: Path) -> bytes:
 
 
 def _write(app: Path, path: Path, content: bytes) -> None:
+    target = atomic.place(app, str(path))
     try:
-        atomic.replace(atomic.place(app, str(path)), content)
+        with atomic.alone(app):
+            atomic.sweep(target)
+            atomic.replace(target, content)
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}.") from error

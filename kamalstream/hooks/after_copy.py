@@ -28,6 +28,7 @@ from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
 from kamalstream.regular_file import read_text
 from kamalstream.render.apply import apply
+from kamalstream.render.journal import take_back
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview
 from kamalstream.render.with_copier import in_place, render
@@ -45,6 +46,7 @@ def after_copy(app: Path, template: Path, given: Collection[str]) -> int:
     try:
         told = read_text(new)
         new.unlink()
+        take_back(app)
         problem = refusal(app)
         if problem:
             raise BadInput(problem)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from kamalstream import atomic
 from kamalstream.edit.adoption import read_bytes
 from kamalstream.errors import BadInput
-from kamalstream.render.plan import Change, Plan
+from kamalstream.render import journal
+from kamalstream.render.plan import Plan
 
 
 def refuse_unwritable(app: Path) -> None:
@@ -27,51 +29,61 @@ def apply(plan: Plan, now: datetime) -> Path | None:
 
     Each file is replaced in one step, and what was there is kept below tmp/ of the app first, in a
     folder named after `now`. Raises BadInput where a file cannot be written, or was changed since
-    the plan was made: then everything is as it was. So it is after Ctrl-C.
+    the plan was made: then everything is as it was. So it is after Ctrl-C, and after a SIGKILL once
+    `journal.take_back` is called.
     """
-    for change in plan.changes:
-        if read_bytes(plan.app, change.file) != change.before:
-            raise BadInput(f"{change.file} has changed meanwhile. Nothing was written; try again.")
+    with atomic.alone(plan.app):
+        for change in plan.changes:
+            if read_bytes(plan.app, change.file) != change.before:
+                raise BadInput(
+                    f"{change.file} has changed meanwhile. Nothing was written; try again."
+                )
+        return _apply(plan, f"tmp/before-kamalstream-{now:%Y%m%d-%H%M%S}")
+
+
+def _apply(plan: Plan, kept: str) -> Path | None:
+    app = plan.app
+    atomic.place(app, "tmp")
+    targets = {change.file: atomic.place(app, change.file) for change in plan.changes}
     replaced = [change for change in plan.changes if change.before is not None]
-    kept = plan.app / "tmp" / f"before-kamalstream-{now:%Y%m%d-%H%M%S}"
-    targets = {change.file: atomic.place(plan.app, change.file) for change in plan.changes}
-    atomic.place(plan.app, "tmp")
-    at = ""
-    folders: list[Path] = []
-    copies: list[Path] = []
-    done: list[tuple[Path, Change, int]] = []
+    copies = {change.file: f"{kept}/{change.file}" for change in replaced}
+    entries = [
+        journal.Entry(
+            change.file,
+            copies.get(change.file),
+            targets[change.file].stat().st_mode & 0o7777 if change.before is not None else 0,
+            journal.digest(change.after),
+        )
+        for change in plan.changes
+    ]
+    written = [app / journal.FILE, *(app / one for one in copies.values()), *targets.values()]
+    folders = [one for one in _above(written) if not one.exists()]
+    at = journal.FILE
     try:
+        (app / journal.FILE).parent.mkdir(exist_ok=True)
+        journal.begin(app, entries, [str(one.relative_to(app.resolve())) for one in folders])
         for change in replaced:
-            copy = kept / change.file
-            at = str(copy.relative_to(plan.app))
-            _make_folder(copy.parent, plan.app, folders)
-            copies.append(copy)
-            atomic.replace(copy, change.before or b"", 0o600)
+            at = copies[change.file]
+            (app / at).parent.mkdir(parents=True, exist_ok=True)
+            atomic.replace(app / at, change.before or b"", 0o600)
         for change in plan.changes:
             at = change.file
-            target = targets[change.file]
-            _make_folder(target.parent, plan.app, folders)
-            mode = target.stat().st_mode & 0o7777 if change.before is not None else 0
-            done.append((target, change, mode))
-            atomic.replace(target, change.after, change.mode)
+            targets[at].parent.mkdir(parents=True, exist_ok=True)
+            atomic.replace(targets[at], change.after, change.mode)
+        journal.end(app)
     except BaseException as error:
-        for target, change, mode in reversed(done):
-            if read_bytes(plan.app, change.file) == change.before:
-                continue
-            if change.before is None:
-                target.unlink(missing_ok=True)
-            else:
-                atomic.replace(target, change.before, mode)
-        for copy in copies:
-            copy.unlink(missing_ok=True)
+        journal.undo(app)
         for folder in reversed(folders):
-            folder.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
         if isinstance(error, OSError):
             raise BadInput(
                 f"{at} cannot be written: {error.strerror}. Everything is as it was."
             ) from error
         raise
-    return kept if replaced else None
+    if not replaced and app.resolve() / "tmp" in folders:
+        (app / "tmp").rmdir()
+    return app / kept if replaced else None
 
 
 def undo(plan: Plan, kept: Path | None) -> str:
@@ -84,9 +96,7 @@ def undo(plan: Plan, kept: Path | None) -> str:
     return " && ".join([*back, *([f"rm -f -- {shlex.join(new)}"] if new else [])])
 
 
-def _make_folder(folder: Path, app: Path, made: list[Path]) -> None:
-    """Make `folder` and those above it that are missing, and note them in `made`."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
-        one.mkdir()
-        made.append(one)
+def _above(files: list[Path]) -> list[Path]:
+    """Return the folders that `files` are in, and those above them, outermost first."""
+    found = {folder.resolve() for file in files for folder in file.parents}
+    return sorted(found, key=lambda folder: len(folder.parts))
