@@ -125,6 +125,15 @@ def test_the_environment_goes_before_the_credentials(app: Path) -> None:
     assert found["LITESTREAM_SECRET_ACCESS_KEY"] == nasty
 
 
+def test_the_environment_is_utf_8_whatever_the_locale_is(app: Path) -> None:
+    name = "LITESTREAM_SECRET_ACCESS_KEY"
+    for locale in ("C", "POSIX"):
+        done = read_secrets(app, name, LC_ALL=locale, **{name: "schlüssel→"})
+        assert done == (0, {name: "schlüssel→"}, "")
+    code, _, said = read_secrets(app, name, LC_ALL="C", **{name: os.fsdecode(b"\xff")})
+    assert (code, said) == (1, f"{name} in the environment is not UTF-8.\n")
+
+
 def test_the_credentials_of_production_go_before_the_common_ones(app: Path) -> None:
     own = "fedcba9876543210fedcba9876543210"
     master_key(app)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kamalstream import yaml_input
 from kamalstream.ask import data_file
 from kamalstream.ask.answers import earlier
+from kamalstream.check import check_files
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App, load_mapping
 
@@ -151,3 +152,18 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str
     (tmp_path / "zero").symlink_to("/dev/zero")
     with pytest.raises(BadInput, match=f"{name} cannot be read: "):
         data_file.read(tmp_path / name, ["bucket"])
+
+
+@pytest.mark.parametrize("value", [7, "x", True, [{}], {"a": {"databases": 7}}])
+@pytest.mark.parametrize("key", ["own_files", "destinations", "volumes", "litestream_version"])
+def test_an_answer_of_another_shape_is_refused_and_not_tripped_over(
+    fresh: Callable[..., Path], key: str, value: object
+) -> None:
+    app = fresh()
+    file = app / ".copier-answers.yml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), key: value}))
+    with contextlib.suppress(BadInput):
+        check_files(App(app))
+    if value in (7, True):
+        with pytest.raises(BadInput, match=rf"^\.copier-answers\.yml: {key} is "):
+            App(app)

@@ -18,7 +18,16 @@ from kamalstream.inspect.app import AppFacts, inspect_app
 from kamalstream.inspect.database_yml import Databases
 from kamalstream.inspect.gemfile_lock import GemfileLock, gemfile_lock
 from kamalstream.inspect.kamal.deployment import Kamal
+from kamalstream.printable import shown
 from kamalstream.regular_file import read_text
+
+# What is walked through; a value of another kind in their place is a mistake of whoever edited it.
+_SHAPES = {
+    "own_files": (list, "list"),
+    "volumes": (list, "list"),
+    "destinations": (dict, "mapping"),
+    "image": (dict, "mapping"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,12 @@ class App:
         answers = yaml_input.load(text, ANSWERS)
         if not isinstance(answers, dict) or not isinstance(answers.get("databases"), dict):
             raise BadInput(f"{ANSWERS} has no answers of kamalstream's template in it.")
+        for name, (kind, said) in _SHAPES.items():
+            if not isinstance(answers.get(name) or kind(), kind):
+                raise BadInput(f"{ANSWERS}: {name} is {shown(answers[name])}, which is no {said}.")
         self.answers: dict[str, Any] = answers
+        if self.series not in facts.LITESTREAM_KEYS:
+            raise BadInput(f"{ANSWERS}: litestream_version is {shown(self.series)}: 0.5 or 0.3.")
 
     def text(self, file: str) -> str | None:
         """Return the text of `file`, relative to the Rails root; None where there is none.
