@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from kamalstream.ask.bill import bill
+from kamalstream.ask.questions import is_kept
 from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, PROVIDERS, VERSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,11 +22,10 @@ def questions() -> str:
     rows = [
         f"| `{key}` | {_default(question)} | {_help(question)} |"
         for key, question in settings.items()
-        if not key.startswith("_") and question.get("when") is not False
+        if not key.startswith("_") and is_kept(question)
     ]
     providers = [
-        f"| `{key}` | {provider['label']} | `{provider['region']}`"
-        f"{', the only one' if provider.get('fixed_region') else ''} | {_endpoint(provider)} "
+        f"| `{key}` | {provider['label']} | {_regions(provider)} | {_endpoint(provider)} "
         f"| {_keys(provider)} |"
         for key, provider in PROVIDERS.items()
     ]
@@ -49,11 +50,27 @@ def questions() -> str:
             "",
             "## Storage providers",
             "",
-            "From Litestream's guides, source and issues; no provider was called for it.",
+            "No provider was called for this list; each fact has its source below.",
             "",
             "| provider | | region | endpoint | set in litestream.yml (0.5) |",
             "|---|---|---|---|---|",
             *providers,
+            "",
+            "### What they charge",
+            "",
+            "A month, without VAT and egress; requests are those that [the bill](bill.md) counts.",
+            "",
+            "| provider | for all | a GB | a million requests | estimated at rest, busy |",
+            "|---|---|---|---|--:|",
+            *(
+                _prices(key, provider)
+                for key, provider in PROVIDERS.items()
+                if "prices" in provider
+            ),
+            "",
+            "### Where bucket and keys are made",
+            "",
+            *(line for provider in PROVIDERS.values() for line in _where(provider)),
             "",
             "## Databases of a fresh Rails 8 app",
             "",
@@ -77,6 +94,44 @@ def _default(question: dict[str, Any]) -> str:
 def _help(question: dict[str, Any]) -> str:
     words = " ".join(str(question["help"]).split())
     return re.sub(r"\{\{.*?\}\}", "…", words).replace("|", "\\|")
+
+
+def _regions(provider: dict[str, Any]) -> str:
+    if provider.get("fixed_region"):
+        return f"`{provider['region']}`, the only one"
+    known = provider.get("regions", [provider.get("region")])
+    default = provider.get("region")
+    named = [f"**`{one}`**" if one == default else f"`{one}`" for one in known]
+    return ", ".join(named) + (", …" if "regions" in provider else "")
+
+
+def _prices(key: str, provider: dict[str, Any]) -> str:
+    prices = provider["prices"]
+    money = prices["currency"]
+    base = f"{money}{prices['base']:g}" if prices["base"] else "nothing"
+    included = f", {prices['included']} GB included" if prices["included"] else ""
+    requests = "; ".join(
+        f"{money}{one['million']:.2f} for {' and '.join(map(str.upper, one['of']))}"
+        + (f" after {one['free']:,}" if one["free"] else "")
+        for one in prices["requests"]
+    )
+    estimate = bill({"app_name": "app", "storage_provider": key})
+    idle, busy = (f"{money}{estimate.money[when]:.2f}" for when in ("idle", "busy"))
+    return (
+        f"| [{provider['label']}]({prices['source']}) | {base}{included} "
+        f"| {money}{prices['storage']:g} | {requests or 'nothing'} | {idle}, {busy} |"
+    )
+
+
+def _where(provider: dict[str, Any]) -> list[str]:
+    lines = [
+        f"  - {name}: {provider[what]}"
+        for what, name in (("bucket", "bucket"), ("keys", "keys"), ("advice", "besides"))
+        if what in provider
+    ]
+    if "sources" in provider:
+        lines.append(f"  - from {', '.join(f'<{url}>' for url in provider['sources'])}")
+    return [f"- **{provider['label']}**", *lines] if lines else []
 
 
 def _endpoint(provider: dict[str, Any]) -> str:

@@ -24,8 +24,9 @@ COLUMNS, LINES = 80, 34
 COMMAND = Path(sys.executable).with_name("kamalstream")
 #: Which text is waited for, what is typed then, and the picture that is taken before that.
 STEPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("Does the bucket exist?", ("Enter",), ""),
     ("Which S3-compatible storage", ("Enter",), "wizard-questions"),
-    ("Region, as", ("Enter",), ""),
+    ("Region of the bucket, as", ("Enter",), ""),
     ("Name of the bucket", ("atelier-backups", "Enter"), ""),
     ("Is all of this right?", ("Enter",), "wizard-review"),
     ("+++ b/", ("G",), "wizard-diff"),

@@ -9,6 +9,7 @@ import yaml
 from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 
+from kamalstream.ask.questions import is_kept
 from kamalstream.facts import DEFAULT_DATABASES, EPHEMERAL, IMAGE, PROVIDERS, REPLICATION, VERSIONS
 
 from .conftest import ROOT
@@ -17,7 +18,7 @@ from .fixtures_template import ANSWERS
 COPIER_YML: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
 SETTINGS = {key: value for key, value in COPIER_YML.items() if key.startswith("_")}
 QUESTIONS = {key: value for key, value in COPIER_YML.items() if not key.startswith("_")}
-ASKED = {key: value for key, value in QUESTIONS.items() if value.get("when") is not False}
+ASKED = {key: value for key, value in QUESTIONS.items() if is_kept(value)}
 
 #: One good answer to every question.
 GOOD: dict[str, Any] = {

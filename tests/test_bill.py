@@ -36,8 +36,8 @@ def test_the_defaults_make_a_quarter_of_the_usual_requests_at_most(
 def test_databases_that_nothing_writes_to_cost_next_to_nothing(series: str) -> None:
     only = {"primary": "storage/production.sqlite3"}
     found = bill(answers("aws", databases=only, litestream_version=series))
-    assert found.a_month("idle") < 1000
-    assert found.money["idle"] < 0.01
+    assert found.a_month("idle") < 10_000
+    assert found.money["idle"] < 0.05
 
 
 def test_what_is_chosen_shows_in_the_bill() -> None:
@@ -61,10 +61,10 @@ def test_what_is_free_is_not_charged_for() -> None:
 @pytest.mark.parametrize(
     ("provider", "said"),
     [
-        ("aws", "Estimated bill of AWS S3: $1.43 to $9.17 a month for requests (290,000"),
+        ("aws", "Estimated bill of AWS S3: $1.46 to $9.17 a month for requests (300,000"),
         ("digitalocean", "DigitalOcean Spaces charges $5 a month, whatever is written"),
         ("scaleway", "Scaleway Object Storage charges nothing, whatever is written"),
-        ("minio", "The backups make 290,000 requests a month at rest, 2.3 million with half"),
+        ("minio", "The backups make 300,000 requests a month at rest, 2.3 million with half"),
     ],
 )
 def test_the_bill_is_said_in_words(provider: str, said: str) -> None:
@@ -81,7 +81,7 @@ def test_the_guide_and_the_check_say_it(
 ) -> None:
     app = deployable(tmp_path / "notes", storage_provider="aws")
     guide = (app / "docs/DEPLOYMENT.md").read_text("utf-8")
-    assert "| the app at rest | 295,000 | $1.43 |" in guide
+    assert "| the app at rest | 300,000 | $1.46 |" in guide
     assert "Of `queue` it is the last 10 seconds" in guide
     monkeypatch.setattr(cli, "check_with_programs", lambda app, on_step: [])
     monkeypatch.setattr("sys.argv", ["kamalstream", "check", str(app)])

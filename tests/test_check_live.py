@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import shutil
 import socket
@@ -11,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+from urllib.request import Request
 
 import pytest
 
@@ -91,6 +94,61 @@ def test_removing_takes_what_is_below_the_prefix_and_nothing_else(s3: ScratchS3)
     bucket.remove("probe/")
     assert sorted(bucket._keys("")) == ["other", "probe-not"]
     bucket.remove("")
+
+
+@requires("weed")
+def test_what_the_storage_only_says_it_deleted_is_noticed(
+    s3: ScratchS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.create_bucket("live-backups")
+    bucket = Bucket(s3.endpoint, "us-east-1", "live-backups", s3.access_key, s3.secret_key)
+    put(f"{s3.filer}/buckets/live-backups/kept/one", b"x")
+    real = Bucket._request
+
+    def deaf(self: Bucket, method: str, *arguments: Any) -> bytes:
+        # As R2 was seen to: litestream issue 976.
+        return b"<DeleteResult/>" if method == "POST" else real(self, method, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "_request", deaf)
+        with pytest.raises(OSError, match="1 of 1 objects are still there: it said that they were"):
+            bucket.remove("kept/")
+    bucket.remove("kept/")
+    assert not list(bucket._keys("kept/"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name", "path_style", "url"),
+    [
+        ("https://t3.storage.dev", "app", False, "https://app.t3.storage.dev/a/b?delete="),
+        ("https://nyc3.example.com", "app", None, "https://nyc3.example.com/app/a/b?delete="),
+        ("", "app", None, "https://app.s3.eu-west-1.amazonaws.com/a/b?delete="),
+        ("", "my.app", None, "https://s3.eu-west-1.amazonaws.com/my.app/a/b?delete="),
+        (
+            "https://ref.supabase.co/storage/v1/s3",
+            "app",
+            True,
+            "https://ref.supabase.co/storage/v1/s3/app/a/b?delete=",
+        ),
+    ],
+)
+def test_the_bucket_is_addressed_as_litestream_addresses_it(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, name: str, path_style: bool | None, url: str
+) -> None:
+    # A fake: no provider can be asked from a test.
+    asked: list[Request] = []
+
+    def answer(request: Request, timeout: float) -> io.BytesIO:
+        asked.append(request)
+        return io.BytesIO(b"")
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    for content_md5 in (True, False):
+        bucket = Bucket(endpoint, "eu-west-1", name, "KEY", "SECRET", path_style, content_md5)
+        bucket._request("POST", "a/b", {"delete": ""}, b"<Delete/>")
+    assert [request.full_url for request in asked] == [url, url]
+    assert asked[0].get_header("Host") == url.split("/")[2]
+    assert [request.has_header("Content-md5") for request in asked] == [True, False]
 
 
 @requires("weed", "litestream-0.5")

@@ -57,6 +57,23 @@ def test_seven_answers_make_an_app_deployable(wizard: Wizard) -> None:
     ).read_text("utf-8")
 
 
+def test_a_region_that_is_not_listed_is_typed(wizard: Wizard) -> None:
+    wizard.answers("Name of the app.", CLEAR_LINE + "notes")
+    wizard.answers("Address of the server", "203.0.113.7")
+    wizard.answers("Public host name", "notes.example.com")
+    wizard.answers("Which S3-compatible storage")
+    wizard.answers("as DigitalOcean Spaces writes it", "\x1b[A")  # up from the first: another
+    wizard.sees("Region, as DigitalOcean Spaces writes it")
+    wizard.child.send("nyc3fra2" + ENTER)
+    wizard.sees("'region': DigitalOcean Spaces writes them like nyc3")
+    wizard.child.send(CLEAR_LINE + "fra2" + ENTER)
+    wizard.answers("Name of the bucket", "notes-backups")
+    wizard.answers("Look at the rest too?", "n", end="")
+    assert wizard.ends() == 0
+    assert wizard.stored["endpoint"] == "https://fra2.digitaloceanspaces.com"
+    assert "region_choice" not in wizard.stored
+
+
 def test_a_bad_answer_is_said_at_once_and_asked_again(wizard: Wizard) -> None:
     wizard.answers("Name of the app.", CLEAR_LINE + "My App")
     wizard.sees("'app_name': use at most 50 lower-case letters")

@@ -59,7 +59,12 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
         )
     ],
     *[("storage_provider", good, {}) for good in PROVIDERS],
-    *[("region", good, {}) for good in ("nyc3", "us-east-1", "auto", "fr-par")],
+    *[
+        ("region", region, {"storage_provider": name})
+        for name, provider in PROVIDERS.items()
+        for region in provider.get("regions", [provider.get("region")])
+    ],
+    ("region", "fra2", {}),
     ("region", "RegionOne", A_PROVIDER_WHOSE_ENDPOINT_IS_ASKED),
     ("region", "auto", {"storage_provider": "cloudflare_r2"}),
     ("endpoint", "https://nyc3.digitaloceanspaces.com", {}),
@@ -277,8 +282,17 @@ REFUSED: list[tuple[str, Any, str, dict[str, Any]]] = [
     ("storage_provider", "dropbox", "digitalocean", {}),
     *[
         ("region", bad, "nyc3", {})
-        for bad in ("", "NYC3", "nyc 3", "-nyc3", "eu/west", "https://x")
+        for bad in ("", "NYC3", "nyc 3", "-nyc3", "eu/west", "https://x", "nyc3fra1")
     ],
+    ("region", "us-east-1eu-central-003", "us-west-000", {"storage_provider": "backblaze"}),
+    ("region", "", "us-west-000", {"storage_provider": "backblaze"}),
+    ("endpoint", "https://ref.supabase.co", "/storage/v1/s3", {"storage_provider": "supabase"}),
+    (
+        "endpoint",
+        "https://PROJECT_REF.supabase.co/storage/v1/s3",
+        "",
+        {"storage_provider": "supabase"},
+    ),
     ("region", "eeur", "auto", {"storage_provider": "cloudflare_r2"}),
     ("endpoint", "https://ams3.digitaloceanspaces.com", "custom", {}),
     ("endpoint", "https://s3.amazonaws.com", "custom", {"storage_provider": "aws"}),

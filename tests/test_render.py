@@ -28,7 +28,11 @@ ENDPOINTS = {
     "cloudflare_r2": "https://0123abc.r2.cloudflarestorage.com",
     "minio": "http://minio.internal:9000",
     "custom": "https://s3.example.com",
+    "oracle": "https://ns.compat.objectstorage.eu-frankfurt-1.oraclecloud.com",
+    "supabase": "https://ref.supabase.co/storage/v1/s3",
 }
+#: Where none is likelier than another.
+REGIONS = {"backblaze": "us-west-004"}
 WRITTEN = {
     ".copier-answers.yml",
     ".dockerignore",
@@ -54,6 +58,8 @@ def answers(provider: str, series: str, registry: str) -> dict[str, Any]:
         "litestream_version": series,
         "registry_server": registry,
     }
+    if provider in REGIONS:
+        given["region"] = REGIONS[provider]
     if provider in ENDPOINTS:
         given["endpoint"] = ENDPOINTS[provider]
     if registry == "ghcr.io":
@@ -132,7 +138,8 @@ def test_every_combination(
         replica = database["replica"] if series == "0.5" else database["replicas"][0]
         preset = PROVIDERS[provider]
         endpoint = preset.get("endpoint", ENDPOINTS.get(provider, ""))
-        endpoint = endpoint.replace("REGION", preset["region"])
+        region = preset.get("region") or REGIONS[provider]
+        endpoint = endpoint.replace("REGION", region)
         own = preset.get("replica", {}).get(series, {})
         keep = (
             {"retention", "snapshot-interval", "retention-check-interval", "sync-interval"}
@@ -143,7 +150,7 @@ def test_every_combination(
             "type": "s3",
             "bucket": "notes-backups",
             "path": "notes/" + database["path"].removeprefix("/rails/storage/"),
-            "region": preset["region"],
+            "region": region,
             **({"endpoint": endpoint} if endpoint else {}),
             **own,
         }

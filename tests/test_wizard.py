@@ -13,6 +13,7 @@ import pytest
 
 from kamalstream.ask.answers import is_asked
 from kamalstream.ask.questions import questions
+from kamalstream.facts import PROVIDERS
 
 from .fixtures_init import files_of
 from .fixtures_template import RELEASE
@@ -66,6 +67,7 @@ class Wizard(Terminal):
         return files_of(self.app) == self.before
 
     def asks_everything(self) -> None:
+        self.answers("Does the bucket exist?")
         self.answers("Address of the server", "203.0.113.7")
         self.answers("Public host name", "notes.example.com")
         self.answers("Which S3-compatible storage")
@@ -118,8 +120,9 @@ def test_only_what_the_app_does_not_say_is_asked_and_the_second_time_nothing(
     wizard: Callable[..., Wizard],
 ) -> None:
     init = wizard(app="changed_by_hand")
+    init.answers("Does the bucket exist?")
     init.answers("Which S3-compatible storage", DOWN)
-    init.answers("as AWS S3 writes it", CLEAR_LINE + "eu-central-1")
+    init.answers("as AWS S3 writes it", DOWN * PROVIDERS["aws"]["regions"].index("eu-central-1"))
     init.answers("Name of the bucket", "atelier-backups")
     init.sees("Is all of this right?")
     init.sees("server_ip 198.51.100.23")
@@ -135,6 +138,25 @@ def test_only_what_the_app_does_not_say_is_asked_and_the_second_time_nothing(
     again.sees("Nothing would change")
     assert again.ends() == 0
     assert again.is_as_it_was()
+
+
+def test_a_pasted_address_answers_for_provider_region_and_bucket(
+    wizard: Callable[..., Wizard],
+) -> None:
+    init = wizard(app="changed_by_hand")
+    init.answers("Does the bucket exist?", "atelier")
+    init.sees("That is no address.")
+    page = "https://console.scaleway.com/object-storage/buckets/nl-ams/atelier"
+    init.child.send(CLEAR_LINE + page + ENTER)
+    init.sees("Scaleway Object Storage charges nothing, whatever is written")
+    init.sees("Is all of this right?")
+    init.sees("endpoint https://s3.nl-ams.scw.cloud")
+    init.sees("bucket atelier")
+    init.child.send(ENTER)
+    init.answers("Write these changes?", "y", end="")
+    init.sees("What comes next:")
+    init.ends()
+    assert not re.search("Which S3|as Scaleway|Name of the bucket", init.seen)
 
 
 def test_an_answer_can_be_changed_on_the_page_of_all_answers(
@@ -236,6 +258,7 @@ def test_ctrl_c_at_a_question_leaves_the_app_as_it_was(
     wizard: Callable[..., Wizard], question: str
 ) -> None:
     init = wizard()
+    init.answers("Does the bucket exist?")
     if question == "Name of the bucket":
         init.answers("Address of the server", "203.0.113.7")
         init.answers("Public host name", "notes.example.com")

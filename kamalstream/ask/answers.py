@@ -11,7 +11,7 @@ from kamalstream import yaml_input
 from kamalstream.ask.questions import Asking, questions
 from kamalstream.ask.validators import Form, RefusedAnswers, form
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS
+from kamalstream.facts import ANSWERS, PROVIDERS
 from kamalstream.regular_file import read_text
 
 # Whose default hangs on another answer: key → keys that are answered anew when it changes.
@@ -110,4 +110,7 @@ def changed(answers: Mapping[str, Any], name: str) -> Asking:
     """
     anew = {name, *DEPENDENT.get(name, ())}
     settled = {k: v for k, v in answers.items() if k not in anew}
-    return Asking({**settled, "advanced": False}, {name: answers[name]}, [name], quietly=False)
+    # A region is chosen where they are known, and typed only where it is another.
+    chosen = name == "region" and "regions" in PROVIDERS[answers["storage_provider"]]
+    asked = [] if chosen else [name]
+    return Asking({**settled, "advanced": False}, {name: answers[name]}, asked, quietly=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream import facts
+from kamalstream.ask.address import answers_of
 from kamalstream.ask.image import image
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import load_mapping
@@ -215,13 +216,7 @@ def _series(app: AppFacts) -> dict[str, str]:
 def _provider(endpoint: str, region: str) -> dict[str, str]:
     if not endpoint:
         return {}
-    for name, provider in facts.PROVIDERS.items():
-        pattern = re.escape(str(provider.get("endpoint", ""))).replace("REGION", "([a-z0-9-]+)")
-        fits = re.fullmatch(pattern, endpoint.rstrip("/")) if pattern else None
-        if fits and (not region or region in (*fits.groups(), provider.get("region"))):
-            of_the_address = {"region": fits[1]} if fits.groups() else {}
-            return {"storage_provider": name, "endpoint": fits[0], **of_the_address}
-        suffix = str(provider.get("example", "")).partition("ACCOUNT_ID")[2]
-        if suffix and endpoint.rstrip("/").endswith(suffix):
-            return {"storage_provider": name, "endpoint": endpoint.rstrip("/")}
-    return {"storage_provider": "custom"}
+    found = answers_of(endpoint, region)
+    # The address of another server stays as it stands there.
+    custom = found.get("storage_provider", "custom") == "custom"
+    return {"storage_provider": "custom"} if custom else found

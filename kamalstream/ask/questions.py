@@ -34,12 +34,17 @@ def copier_yml() -> Path:
     return beside if beside.is_file() else _PACKAGE.parent / QUESTIONS
 
 
+def is_kept(definition: Mapping[str, Any]) -> bool:
+    """Return whether the answer of a question is the user's, and stored."""
+    return definition.get("when") is not False and not definition.get("secret")
+
+
 @cache
 def questions() -> dict[str, dict[str, Any]]:
-    """Return copier.yml's questions that have an answer of the user: name → its definition."""
+    """Return copier.yml's questions whose answers are kept: name → its definition."""
     loaded: dict[str, Any] = yaml.safe_load(copier_yml().read_text("utf-8"))
     return {
         name: definition
         for name, definition in loaded.items()
-        if not name.startswith("_") and definition.get("when") is not False
+        if not name.startswith("_") and is_kept(definition)
     }

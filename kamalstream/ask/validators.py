@@ -18,8 +18,9 @@ from jinja2 import DictLoader, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 from kamalstream import yaml_input
-from kamalstream.ask.questions import QUESTIONS, copier_yml
+from kamalstream.ask.questions import QUESTIONS, copier_yml, is_kept
 from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS
 from kamalstream.regular_file import read_text
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -53,7 +54,7 @@ class Form:
             raise BadInput(f"{QUESTIONS} of the template holds no questions.")
         self._settings = {k: v for k, v in loaded.items() if k.startswith("_")}
         self._questions = {k: v for k, v in loaded.items() if not k.startswith("_")}
-        self._asked = {k: v for k, v in self._questions.items() if v.get("when") is not False}
+        self._asked = {k: v for k, v in self._questions.items() if is_kept(v)}
         self._environment = SandboxedEnvironment(
             loader=DictLoader(dict(files)),
             extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
@@ -121,7 +122,8 @@ class Form:
     def external(self, app: Path) -> dict[str, Any]:
         """Return the content of the files in `app` that copier.yml names as `_external_data`."""
         named = self._settings.get("_external_data", {})
-        files = {name: app / file for name, file in named.items()}
+        # Earlier answers decide what is asked, and nobody is asked here.
+        files = {name: app / file for name, file in named.items() if file != ANSWERS}
         return {n: yaml_input.load(read_text(f), n) for n, f in files.items() if f.is_file()}
 
     def _unreadable(self, told: Mapping[str, Any]) -> dict[str, str]:

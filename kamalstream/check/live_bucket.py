@@ -81,6 +81,8 @@ def _probe(
         bucket,
         pair["access_key_id"],
         pair["secret_access_key"],
+        replica.get("force-path-style"),
+        replica.get("require-content-md5", True) is not False,
     )
     try:
         # Litestream tries a dead endpoint again and again, without a word.
@@ -120,7 +122,8 @@ def _probe(
                 LITESTREAM,
                 0,
                 f"the probe could not be removed from {bucket}: {error}",
-                f"Delete {prefix}/ there. Retention needs that right too: allow DeleteObject.",
+                f"Delete {prefix}/ there. Retention needs that right too: allow DeleteObject. "
+                "Or let a lifecycle rule of the bucket delete what is older than the retention.",
             )
 
 

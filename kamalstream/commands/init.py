@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kamalstream.ask import data_file
+from kamalstream.ask.address import answers_of
 from kamalstream.ask.adoption import (
     known_answers,
     owned_otherwise,
@@ -127,6 +128,9 @@ def _plan(
         uncertain = uncertain_databases(facts, known, quietly)
         settle(known, quietly, app.name)
     _say_what_was_read(facts, known, console)
+    if not quietly and "storage_provider" not in {*known.given, *known.offered}:
+        known.offered.update(_pasted())
+        settle(known, quietly, app.name)
     asking = unknown(known, uncertain)
     if quietly:
         asking = Asking(known.given, known.offered)
@@ -150,6 +154,16 @@ def _plan(
     if last:
         render(template, last, Asking(before))
     return plan(Adoption(app, answers, rendered, last, facts.kamal))
+
+
+def _pasted() -> dict[str, str]:
+    """Return what the address of the bucket says, nothing where there is none yet."""
+
+    def is_one(text: str) -> bool | str:
+        return not text.strip() or bool(answers_of(text)) or "That is no address."
+
+    question = "Does the bucket exist? Paste its address, or that of its page; else Enter:"
+    return answers_of(questionary.text(question, validate=is_one).unsafe_ask())
 
 
 def _say_what_was_read(facts: AppFacts, known: Known, console: Console) -> None:
