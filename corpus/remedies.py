@@ -42,10 +42,19 @@ def follow(subject: Subject, refused: BadInput) -> str | None:
 
 
 def _name_databases(subject: Subject, said: str) -> str | None:
-    """Name the databases, as in the example that is given."""
-    if "Name all of them in the --data-file" not in said or "databases" in subject.answers:
+    """Name all databases that there are; those of the example where only the server knows."""
+    if "Name all of them that are SQLite" not in said or "databases" in subject.answers:
         return None
-    subject.answers |= yaml.safe_load(said[said.index("\ndatabases:\n") :])
+    example = yaml.safe_load(said[said.index("\ndatabases:\n") :].partition("\n\n")[0])
+    try:
+        opened = subject.opens({})
+    except ValueError:
+        subject.answers |= example
+        return "named the databases of the example"
+    if not opened:
+        return None
+    below = {name: path.removeprefix(f"{subject.root}/") for name, path in opened.items()}
+    subject.answers["databases"] = below
     return "named the databases"
 
 
@@ -54,13 +63,16 @@ def _move_databases(subject: Subject, said: str) -> str | None:
     outside = re.search(r"production opens (.*), which is on no volume", said)
     if not outside:
         return None
-    file = subject.app / DATABASE_YML
-    text = file.read_text("utf-8")
+    told = re.search(r"below storage/ in (\S+): (\w+):", said)
+    file = subject.app / (told[1] if told else DATABASE_YML)
+    before = text = file.read_text("utf-8") if file.is_file() else ""
     for path in re.findall(r"([^ ,]+) \(\w+\)", outside[1]):
         name = PurePosixPath(path).name
-        whole = rf"(?m)^(\s*database:).*{re.escape(name)}[\"']?[ \t]*$"
+        whole = rf"(?m)^(\s*\w+:).*{re.escape(name)}[\"']?[ \t]*$"
         text = re.sub(whole, rf"\1 storage/{name}", text)
-    if text != file.read_text("utf-8"):
+        if told and name not in text:
+            text += f"{told[2]}: storage/{name}\n"
+    if text != before:
         file.write_text(text)
         subject.commit("moved")
         return "moved the databases below storage/"

@@ -91,8 +91,9 @@ def _judged(
 def _refused(subject: Subject, said: str, done: list[str]) -> tuple[Word, list[str]]:
     """Judge a refusal that names no way on: it is right where there is no SQLite to back up."""
     why = said.replace(str(subject.app), subject.app.name)
-    right = "not on SQLite" in said or "has no Gemfile.lock" in said or "not a Rails app" in said
-    if "not on SQLite" in said:
+    nothing = "there is nothing here" in said
+    right = nothing or "has no Gemfile.lock" in said or "not a Rails app" in said
+    if nothing:
         try:
             right = not subject.opens({})
         except ValueError as error:
@@ -133,7 +134,6 @@ class _Trial:
                     changed = []
             if changed and not self._is_by_hand((f"config/deploy.{name}.yml", facts.DEPLOY)):
                 yield f"{name or 'base'}: Kamal has it otherwise: {changed}"
-        yield from self._of_example()
         found, unknown = _known(subject, after)
         adopted = Adopted(
             subject.app,
@@ -150,17 +150,6 @@ class _Trial:
         if found and not unknown:
             errors = (one for one in self.findings if one.level == "error")
             yield from (f"false: {one.id} {one.file}" for one in errors if is_false(one, problems))
-
-    def _of_example(self) -> Iterator[str]:
-        """Yield what Rails does not open of the databases that were named because a refusal did."""
-        named = self.subject.answers.get("databases", {})
-        try:
-            opened = self.subject.opens({}) if named else {}
-        except ValueError:
-            return
-        for path in named.values():
-            if facts.in_container(path, self.subject.root) not in opened.values():
-                yield f"the example names {path}; Rails opens {opened}"
 
     def of_files(self) -> Iterator[str]:
         """Yield what is gone, what no longer parses, and what a second adoption changes."""

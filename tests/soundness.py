@@ -186,7 +186,8 @@ class Adopted:
                 ids = ("volume.path", "volume.place", "volume.differs")
                 yield Problem(f"{path} is on {mine}, in the sidecar {theirs}", files, ids)
         own = said["raw"]["accessories"]["litestream"]
-        given = [one for one in own.get("files") or [] if str(one).endswith(":/etc/litestream.yml")]
+        files_of_it = [str(one).removesuffix(":ro") for one in own.get("files") or []]
+        given = [one for one in files_of_it if one.endswith(":/etc/litestream.yml")]
         if not given or given[-1] != f"{config}:/etc/litestream.yml":
             yield Problem(f"the accessory gets {given}", files, ("accessory.config",))
         if not re.match(r"replicate(?! -config(?! /etc/litestream\.yml))", own.get("cmd") or ""):
@@ -239,14 +240,15 @@ class Adopted:
             words = json.loads(said[-1])
             if words[:2] == [program, "exec"]:
                 return
-            if words[-1].endswith(facts.ENTRYPOINT) and self._restores_first(program):
+            script = words[-1].removeprefix("./").removeprefix(f"{self.root}/")
+            if self._restores_first(program, script):
                 return
         files = (facts.DOCKERFILE, facts.ENTRYPOINT)
         yield Problem(f"nothing restores: {said}", files, ("entrypoint.", "replicators."))
 
-    def _restores_first(self, program: str) -> bool:
+    def _restores_first(self, program: str, file: str) -> bool:
         """Whether the entrypoint, run by its shell, restores first, and stops where that fails."""
-        script = self.text(facts.ENTRYPOINT)
+        script = self.text(file)
         shell = ["sh" if script.startswith("#!/bin/sh") else "bash"]
         if not re.match(r"#!.*\b(ba)?sh\b", script):
             return False

@@ -58,6 +58,15 @@ def test_a_fresh_app_needs_nothing_else(sample_app: Callable[[str], Path]) -> No
     assert found(sample_app("rails_8_1")) == {}
 
 
+def test_assets_are_where_rails_lives_in_an_image_of_the_owners(
+    sample_app: Callable[[str], Path],
+) -> None:
+    app = with_files(
+        sample_app("rails_8_1"), {"Dockerfile": "FROM ruby:3.4\nWORKDIR /app\nCOPY . .\n"}
+    )
+    assert found(app)["asset_path"] == "/app/public/assets"
+
+
 @pytest.mark.parametrize("gem", ["image_processing", "ruby-vips"])
 def test_libvips_comes_with_the_gems_that_use_it(
     sample_app: Callable[[str], Path], gem: str

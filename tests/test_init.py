@@ -14,6 +14,7 @@ import copier
 import pytest
 import yaml
 
+from kamalstream.ask.detected import detected
 from kamalstream.commands import init
 from kamalstream.errors import BadInput
 from kamalstream.inspect.app import inspect_app
@@ -152,6 +153,32 @@ def test_a_second_run_changes_nothing_where_there_was_no_deployment(
 
     assert "Nothing would change" in ran.out, ran.out + ran.err
     assert files_of(app) == before
+
+
+def test_an_answer_in_the_place_of_a_placeholder_is_not_asked_for_twice(
+    kamalstream: Command, sample_app: Sample, answers: DataFile
+) -> None:
+    app = sample_app("changed_by_hand")
+    deploy = app / "config/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("198.51.100.23", "REPLACE_WITH_SERVER_1"))
+    kamalstream("init", app, "--yes", "--data-file", answers(app_name=None, domain=None))
+    before = files_of(app)
+
+    ran = kamalstream("init", app, "--yes")
+
+    assert "Nothing would change" in ran.out, ran.out + ran.err
+    assert files_of(app) == before
+
+
+def test_a_bucket_is_taken_over_with_an_endpoint_that_has_no_scheme(tmp_path: Path) -> None:
+    app = SAMPLES["deployed with Kamal"].create(tmp_path)
+    (app / "config/litestream.yml").write_text(
+        "dbs:\n- path: /rails/storage/production.sqlite3\n  replica:\n    type: s3\n"
+        "    bucket: mine\n    endpoint: fsn1.your-objectstorage.com\n"
+    )
+    found = detected(inspect_app(app))
+    assert (found["storage_provider"], found["region"]) == ("hetzner", "fsn1")
+    assert found["endpoint"] == "https://fsn1.your-objectstorage.com"
 
 
 NODE = """\

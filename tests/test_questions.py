@@ -100,6 +100,7 @@ TAKEN: list[tuple[str, Any, dict[str, Any]]] = [
             {"primary": "storage/db/main.sqlite3"},
             {"primary": DATABASE, "errors": "storage/production_errors.sqlite3"},
             {"primary": "storage/..data.db"},
+            {"primary": DATABASE, "demo-fr": "storage/production_demo-fr.sqlite3"},
         )
     ],
     ("databases", {"primary": "db/data/a.db"}, {"volumes": ["data:/rails/db/data"]}),

@@ -14,6 +14,7 @@ from kamalstream.ask.detected import (
 )
 from kamalstream.ask.image import still_pinned
 from kamalstream.ask.questions import Asking
+from kamalstream.ask.validators import form
 from kamalstream.errors import BadInput
 from kamalstream.facts import DATABASE_YML, DEPLOY, data_volumes
 from kamalstream.inspect.app import AppFacts
@@ -49,7 +50,10 @@ def known_answers(facts: AppFacts, given: Mapping[str, Any], before: Mapping[str
     if not facts.databases.unreadable:
         earlier.pop("databases", None)
     if DEPLOY in found["own_files"]:
-        earlier = {k: v for k, v in earlier.items() if k not in _SAID_BY_DEPLOY_YML & found.keys()}
+        said = {k: found[k] for k in _SAID_BY_DEPLOY_YML & found.keys()}
+        # What stands there may be a placeholder, which only its owner knows for one.
+        refused, _ = form().refusals({}, said)
+        earlier = {k: v for k, v in earlier.items() if k not in said or k in refused}
     offered = {**found, **earlier}
     return Known(told, {k: v for k, v in offered.items() if k not in told})
 
@@ -73,7 +77,8 @@ def uncertain_databases(facts: AppFacts, known: Known, quietly: bool) -> list[st
         raise BadInput(
             "which databases production opens cannot be read without running the app:\n"
             + "\n".join(f"  {place}" for place in places)
-            + f"\nName all of them in the --data-file, for example:\ndatabases:\n{lines}"
+            + "\nName all of them that are SQLite in the --data-file; where none is, there is "
+            f"nothing here to back up. For example:\ndatabases:\n{lines}"
         )
     return ["databases"] if places else []
 

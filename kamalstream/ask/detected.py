@@ -193,6 +193,9 @@ def _backups(app: AppFacts) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError):
         return {}
     known = {k: v for k, v in said.items() if isinstance(v, str) and not set(v) & set("$<")}
+    if "://" not in known.get("endpoint", "://"):
+        # Litestream takes one without a scheme for https.
+        known["endpoint"] = f"https://{known['endpoint']}"
     entries = [entry for entry in loaded["dbs"] if isinstance(entry, dict)]
     files = {Path(str(entry.get("path"))).name for entry in entries}
     ephemeral = {Path(p).name for n, p in app.databases.sqlite.items() if n in facts.EPHEMERAL}

@@ -73,9 +73,11 @@ def still_pinned(found: dict[str, Any], before: object) -> dict[str, Any]:
 
 
 def _asset_path(app: AppFacts) -> str:
-    if app.assets is None and _VITE & set(app.asset_builders):
-        return f"{facts.RAILS_ROOT}/public/vite"
-    return str(facts.IMAGE["asset_path"]) if app.assets else ""
+    if app.assets:
+        return facts.in_container("public/assets", app.rails_root)
+    if _VITE & set(app.asset_builders):
+        return facts.in_container("public/vite", app.rails_root)
+    return ""
 
 
 def _bin_fixups(app: Path) -> bool:
