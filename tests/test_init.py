@@ -114,11 +114,11 @@ def test_a_dry_run_shows_the_changes_and_writes_nothing(
     assert "+++ b/config/deploy.yml" in ran.out
     assert 'ENV["DISABLE_SSL"].blank? (a value of your own)' in ran.out
     *_, shown = ran.out.partition("\nNew\n")
-    assert re.findall(r"^  (\S+) +(\+\d+(?: -\d+)?)", shown, re.MULTILINE)[6:] == [
+    assert re.findall(r"^  (\S+) +(\+\d+(?: -\d+)?)", shown, re.MULTILINE)[7:] == [
         ("Dockerfile", "+3"),
         ("bin/docker-entrypoint", "+3"),
         (".dockerignore", "+7"),
-        ("config/deploy.yml", "+28"),
+        ("config/deploy.yml", "+43"),
         (".kamal/secrets", "+5"),
     ]
     assert "Yours, with a few lines more\n  Dockerfile" in shown
