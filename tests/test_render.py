@@ -324,10 +324,7 @@ def test_12_3_deploy_yml(rendered: Callable[..., Path], series: str) -> None:
     assert accessory["options"].pop("user") == "1000:1000"
     assert accessory["options"].pop("entrypoint") == "/usr/local/bin/one-writer"
     assert accessory["options"].pop("stop-timeout") == 35
-    # 0.3's image has no sqlite3.
-    assert set(accessory["options"]) == (
-        {"health-cmd", "health-interval"} if series == "0.5" else set()
-    )
+    assert accessory["options"] == {}
     assert set(aliases) >= {"console", "shell", "logs", "dbc"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +22,6 @@ from kamalstream.prove import real_bucket
 from kamalstream.prove.fetch import Fetch
 from kamalstream.prove.redirect import Replicated
 from kamalstream.prove.verify import (
-    MARK,
     OLDEST,
     Source,
     Verification,
@@ -91,7 +91,8 @@ def _source(app: App, destination: str) -> Source:
 def source_of(app: App, one: Deployed) -> Source:
     """Return where the backups of a deployment are; raise BadInput where keys are missing."""
     destination = "" if one.is_main else one.name
-    marked = one.sidecar and MARK in (text(one.sidecar.options.get("health-cmd")) or "")
+    started = text(one.sidecar.options.get("entrypoint")) if one.sidecar else None
+    marked = app.series == "0.5" and posixpath.basename(facts.ONE_WRITER) in (started or "")
     return Source(
         str(app.answers.get("app_name")),
         destination,

@@ -24,9 +24,7 @@ from kamalstream.prove.fetch import Fetch, fetch_of
 from kamalstream.prove.redirect import Replicated, replicated
 from kamalstream.prove.scratch import scratch
 
-#: In the command by which the sidecar writes once an hour (template: config/deploy.yml).
-MARK = "_litestream_seq"
-#: How old (seconds) the newest change may be where it does: a few times that.
+#: How old (seconds) the newest change may be: bin/one-writer makes one every hour.
 OLDEST = 3 * 3600.0
 
 _RESTORED_WITHIN = 12 * 3600.0
@@ -234,7 +232,7 @@ def _late(backup: Backup, now: datetime, oldest: float | None) -> tuple[str, ...
     return (
         f"the newest change in the backup is {lasting(age)} old, and the server writes one every "
         "hour: replication has stopped (kamal accessory logs litestream), or the accessory was not "
-        "rebooted since it has its health-cmd (kamal accessory reboot litestream)",
+        "rebooted since bin/one-writer starts it (kamal accessory reboot litestream)",
     )
 
 
