@@ -336,7 +336,7 @@ def test_a_deploy_yml_of_the_owners(build: Build, shape: str) -> None:
             k: v for k, v in was.items() if k != "env"
         }
     else:
-        adopted(app, facts.DEPLOY, limit=40)
+        adopted(app, facts.DEPLOY, limit=44)
     backed_up(app)
     if shape == "volume below storage":
         mounts = app.deployment().accessories["litestream"].mounts
