@@ -2,6 +2,7 @@
 # make test    format, lint, types, all tests (installs what it needs into .venv)
 # make e2e     the real Kamal over ssh, a Docker engine, Litestream and an S3 server (needs root)
 # make corpus  APPS=FOLDER: adopts a copy of every Rails app in the folder, and judges what came of it
+# make matrix  the same for what the real `rails new` makes with its flags (needs root, and gems)
 # make bench   benchmarks, as ratios
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 LITESTREAM_03 := $(VENV)/litestream-0.3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test e2e corpus bench lint clean
+.PHONY: demo test e2e corpus matrix bench lint clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("kamalstream needs Python 3.10 or newer") if sys.version_info < (3, 10) else None'
@@ -38,6 +39,9 @@ e2e: $(READY)
 
 corpus: $(READY)
 	@$(BIN)/python -m corpus $(APPS)
+
+matrix: $(READY)
+	@$(BIN)/python -m corpus.matrix $(ONLY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
