@@ -43,7 +43,6 @@ WORKED_OUT = FACTS | {
     "built",
     "data_volumes",
     "deployments",
-    "region_choice",
     "refuse_bad_data",
     "refuse_unreadable_data",
 }
