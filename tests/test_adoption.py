@@ -592,7 +592,12 @@ def test_what_code_decides_hides_nothing_else(build: Build) -> None:
     backed_up(app, "staging", main=False)
     # Nothing of what config/deploy.yml gives to both is there a second time.
     assert yaml.safe_load(app.text("config/deploy.staging.yml"))["accessories"] == {
-        "litestream": {"files": ["config/litestream.staging.yml:/etc/litestream.yml"]}
+        "litestream": {
+            "files": [
+                "config/litestream.staging.yml:/etc/litestream.yml:ro",
+                "bin/one-writer:/usr/local/bin/one-writer:ro",
+            ]
+        }
     }
     assert "old-data:/rails/storage" in map(str, app.deployment().accessories["litestream"].mounts)
 

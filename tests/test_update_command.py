@@ -82,7 +82,7 @@ def test_an_update_is_shown_and_then_done_as_copier_does_it_and_undone_in_one_co
     done = kamalstream(app, "--yes")
     assert done.returncode == 1, "a conflict is left"
     assert UNDO in done.stdout
-    assert "run: kamal deploy" in done.stdout
+    assert "run: kamal accessory reboot litestream && kamal deploy" in done.stdout
     groups = dict(re.findall(r"^(\S.*)\n((?:  \S+\n)+)", done.stdout, re.MULTILINE))
     assert groups["merged with yours"].split() == ["config/deploy.yml"]
     assert groups["stays away, as you removed it"].split() == ["docs/DEPLOYMENT.md"]
@@ -179,7 +179,7 @@ def test_a_template_that_cannot_be_had_is_said_in_words(adopted: Adopted, tmp_pa
     answers = app / ".copier-answers.yml"
     answers.write_text(re.sub(r"_src_path: .*", "_src_path: ../gone", answers.read_text()))
     commit(app, "The template moved")
-    result = kamalstream(app, "--yes")
+    result = kamalstream(app, "--yes", "--trust")
     assert result.returncode == 2
     assert "no git repository" in result.stderr
     assert "Traceback" not in result.stderr

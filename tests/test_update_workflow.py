@@ -110,7 +110,7 @@ def test_a_release_gets_one_pull_request_with_all_that_the_update_said(runner: R
     body = (runner.folder / "pull_requests.body").read_text()
     assert "Every file says it better" in body
     assert re.search(r"Dockerfile: conflict at line \d+", body)
-    assert "run: kamal deploy" in body
+    assert "run: kamal accessory reboot litestream && kamal deploy" in body
     assert CHANGED in git(runner.origin, "show", "kamalstream/0.2.0:bin/restore")
     assert "<<<<<<< " in git(runner.origin, "show", "kamalstream/0.2.0:Dockerfile")
 
