@@ -114,6 +114,7 @@ def test_the_rest_is_asked_for_whoever_wants_it(wizard: Wizard) -> None:
     wizard.answers("User that Kamal logs in with", CLEAR_LINE + "deploy")
     wizard.answers("Processor of the server", "\x1b[B")
     wizard.answers("A URL that Litestream calls")
+    wizard.answers("How often GitHub restores", "\x1b[B\x1b[B")
     assert wizard.ends() == 0
     assert {
         "storage_provider": "custom",
@@ -125,6 +126,7 @@ def test_the_rest_is_asked_for_whoever_wants_it(wizard: Wizard) -> None:
         "registry_username": "jane",
         "ssh_user": "deploy",
         "arch": "arm64",
+        "verify_schedule": "monthly",
     }.items() <= wizard.stored.items()
 
 
