@@ -118,7 +118,7 @@ def test_a_dry_run_shows_the_changes_and_writes_nothing(
         ("Dockerfile", "+3"),
         ("bin/docker-entrypoint", "+3"),
         (".dockerignore", "+7"),
-        ("config/deploy.yml", "+43"),
+        ("config/deploy.yml", "+36"),
         (".kamal/secrets", "+5"),
     ]
     assert "Yours, with a few lines more\n  Dockerfile" in shown
