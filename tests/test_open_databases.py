@@ -74,7 +74,10 @@ def test_a_fresh_app_gets_the_files_that_rails_means_and_opens_them(
     replicated = yaml.safe_load((app / "config/litestream.yml").read_text())["dbs"]
     kept = {path for name, path in STOCK[release].items() if name not in ("cache", "cable")}
     assert {one["path"] for one in replicated} == {f"/rails/{path}" for path in kept}
-    assert not [one for one in check_files(App(app)) if one.level != "note"]
+    # With 7.2's one database the Solid gems of the sample app have none: that is said.
+    lacking = ("queue.nobody", "solid.not-installed") if release == "rails-7.2.4" else ()
+    said = {one.id for one in check_files(App(app)) if one.level != "note"}
+    assert said <= set(lacking)
     written = files_of(app)
     again = kamalstream("init", app, "--defaults", "--yes", "--data-file", answers())
     assert "Nothing would change" in again.out
