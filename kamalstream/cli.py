@@ -167,7 +167,7 @@ def status(
 ) -> None:
     """Show how old, how deep and how large the backups are; 1 where one is older than it may be."""
     as_json = format is Format.json
-    console = Terminal(literal_secrets(folder), stderr=as_json)
+    console = _terminal(folder, stderr=as_json)
     fine = status_command.run(_folder(folder), destination, as_json, console)
     raise typer.Exit(0 if fine else 1)
 
@@ -190,12 +190,12 @@ def verify(
     options = verify_command.Options(
         destination, check, evidence, keep, accept, format is Format.json
     )
-    console = Terminal(literal_secrets(folder), stderr=format is Format.json)
+    console = _terminal(folder, stderr=options.json)
     raise typer.Exit(0 if verify_command.run(_folder(folder), options, console) else 1)
 
 
-def _terminal(folder: Path) -> Terminal:
-    return Terminal(literal_secrets(folder))
+def _terminal(folder: Path, stderr: bool = False) -> Terminal:
+    return Terminal(literal_secrets(folder), stderr=stderr)
 
 
 def _folder(folder: Path) -> Path:

@@ -125,7 +125,7 @@ def test_how_old_how_deep_how_large_and_what_is_missing(
 def test_what_is_older_than_it_may_be_and_what_does_not_replicate(
     backed_up: Path, shown: Shown, series: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "_age", lambda found: 4 * 3600.0 if found.newest else None)
+    monkeypatch.setattr(status, "age_of", lambda newest, now: 4 * 3600.0 if newest else None)
     _, text = shown(backed_up)
     # 0.3 writes nothing by itself.
     late = "primary: the last upload was 4 hours ago, and the server makes one every hour"

@@ -22,9 +22,8 @@ from kamalstream.commands.verify import in_bytes, source_of
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.prove import real_bucket
-from kamalstream.prove.redirect import replicated
 from kamalstream.prove.stored import Stored, stored
-from kamalstream.prove.verify import Source, lasting, moment
+from kamalstream.prove.verify import Source, age_of, lasting
 from kamalstream.terminal import fold
 
 # What the accessory's container is, its image, whether it refuses, its last error, free kibibytes,
@@ -97,33 +96,24 @@ def run(folder: Path, destination: str, as_json: bool, console: Console) -> bool
     else:
         for one in found:
             _show(one, console)
-        console.print(escape(fold(_versions(app), console)), soft_wrap=True, highlight=False)
+        console.print(escape(fold(_versions(app), console)), soft_wrap=True)
     return all(one.ok for one in found)
 
 
 def _status(app: App, one: Deployed) -> Status:
     source = source_of(app, one)
-    try:
-        entries = replicated(source.config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source.config} cannot be read: {error}") from None
+    entries = source.entries()
     server, files = _server(one, [entry.path for entry in entries])
     litestream = partial(real_bucket.run, source.litestream(), source.keys)
     databases = []
     for entry in entries:
         found = stored(litestream, source.series, source.config, entry.path)
-        age = _age(found)
+        age = age_of(found.newest, datetime.now(timezone.utc))
         problems = tuple(_problems(source, found, age))
         here, wal = files.get(entry.path), files.get(f"{entry.path}-wal")
         name = source.name(entry.path)
         databases.append(Database(name, entry.path, found, age, here, wal, problems))
     return Status(one.name, tuple(databases), server)
-
-
-def _age(found: Stored) -> float | None:
-    if not found.newest:
-        return None
-    return (datetime.now(timezone.utc) - moment(found.newest)).total_seconds()
 
 
 def _problems(source: Source, found: Stored, age: float | None) -> Iterator[str]:
@@ -200,15 +190,14 @@ def _show(one: Status, console: Console) -> None:
             there.position.lstrip("0")[:8] or "-",
         )
     console.print(table)
-    levels = {key for each in one.databases for key in each.stored.files}
-    if levels:
-        counts = "; ".join(
-            f"{each.name}: "
-            + ", ".join(f"{count:,} {level}" for level, count in each.stored.files.items())
-            for each in one.databases
-            if each.stored.files
-        )
-        console.print(escape(fold(f"files: {counts}", console)), soft_wrap=True, highlight=False)
+    counts = "; ".join(
+        f"{each.name}: "
+        + ", ".join(f"{count:,} {level}" for level, count in each.stored.files.items())
+        for each in one.databases
+        if each.stored.files
+    )
+    if counts:
+        console.print(escape(fold(f"files: {counts}", console)), soft_wrap=True)
     server = one.server
     parts = [
         f"{server.host}: {server.unknown}" if server.unknown else f"{server.host}:",
@@ -216,10 +205,10 @@ def _show(one: Status, console: Console) -> None:
         f"{in_bytes(server.free)} free" if server.free is not None else "",
     ]
     line = " ".join(part for part in parts if part)
-    console.print(escape(fold(line, console)), soft_wrap=True, highlight=False)
+    console.print(escape(fold(line, console)), soft_wrap=True)
     if server.error:
         last = f"the accessory's last error: {server.error}"
-        console.print(escape(fold(last, console)), soft_wrap=True, highlight=False)
+        console.print(escape(fold(last, console)), soft_wrap=True)
     problems = [f"{each.name}: {said}" for each in one.databases for said in each.problems]
     for said in (*problems, *([server.problem] if server.problem else [])):
         console.print(escape(fold(said, console)), style="red", soft_wrap=True)

@@ -25,8 +25,8 @@ from kamalstream.prove.verify import (
     OLDEST,
     Source,
     Verification,
+    age_of,
     lasting,
-    moment,
     planned,
     verify,
 )
@@ -136,7 +136,7 @@ def _show(found: Verification, last: dict[str, Any] | None, console: Console) ->
         table.add_column(heading, justify="right")
     table.add_column("integrity")
     for one in found.databases:
-        age = (now - moment(one.newest)).total_seconds() if one.newest else None
+        age = age_of(one.newest, now)
         table.add_row(
             one.name,
             f"{lasting(age)} ago" if age is not None else "",

@@ -12,6 +12,8 @@ from kamalstream.prove.real_bucket import Answer
 
 #: Runs Litestream with a command and its arguments.
 Litestream = Callable[..., Answer]
+#: What 0.3 prints in columns, by its headings.
+Rows = list[dict[str, str]]
 
 _NOTHING = "nothing is backed up there"
 
@@ -54,10 +56,10 @@ def _plan_05(litestream: Litestream, config: Path, database: str) -> Fetch:
 
 
 def _plan_03(litestream: Litestream, config: Path, database: str) -> Fetch:
-    snapshots = table(litestream("snapshots", "-config", config, database))
-    segments = table(litestream("wal", "-config", config, database))
-    if isinstance(snapshots, str) or isinstance(segments, str):
-        return Fetch(problem=str(snapshots if isinstance(snapshots, str) else segments))
+    listed = listed_03(litestream, config, database)
+    if isinstance(listed, str):
+        return Fetch(problem=listed)
+    snapshots, segments = listed
     if not snapshots:
         return Fetch(problem=_NOTHING)
     first = max(snapshots, key=lambda row: row["created"])
@@ -80,7 +82,16 @@ def _plan_03(litestream: Litestream, config: Path, database: str) -> Fetch:
 _NOWHERE = "/nonexistent/restored.sqlite3"
 
 
-def table(answer: Answer) -> list[dict[str, str]] | str:
+def listed_03(litestream: Litestream, config: Path, database: str) -> tuple[Rows, Rows] | str:
+    """Return the snapshots and the pieces of WAL that 0.3 lists, or what went wrong."""
+    snapshots = _table(litestream("snapshots", "-config", config, database))
+    if isinstance(snapshots, str):
+        return snapshots
+    segments = _table(litestream("wal", "-config", config, database))
+    return segments if isinstance(segments, str) else (snapshots, segments)
+
+
+def _table(answer: Answer) -> Rows | str:
     """Return the rows of what 0.3 prints in columns, or what went wrong."""
     if answer.problem:
         return _said(answer.problem, "no snapshots available")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamalstream.prove.fetch import Litestream, table
+from kamalstream.prove.fetch import Litestream, listed_03
 
 #: The level of snapshots (litestream.go: SnapshotLevel).
 _SNAPSHOTS = 9
@@ -59,10 +59,10 @@ def _listed_05(litestream: Litestream, config: Path, database: str) -> Stored:
 
 
 def _listed_03(litestream: Litestream, config: Path, database: str) -> Stored:
-    snapshots = table(litestream("snapshots", "-config", config, database))
-    segments = table(litestream("wal", "-config", config, database))
-    if isinstance(snapshots, str) or isinstance(segments, str):
-        return Stored(problem=str(snapshots if isinstance(snapshots, str) else segments))
+    listed = listed_03(litestream, config, database)
+    if isinstance(listed, str):
+        return Stored(problem=listed)
+    snapshots, segments = listed
     if not snapshots:
         return Stored()
     rows = [*snapshots, *segments]

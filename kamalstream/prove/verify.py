@@ -99,6 +99,14 @@ class Source:
         """Return the name of the database at `path`, or else of its file."""
         return self.names.get(path) or posixpath.basename(path).partition(".")[0]
 
+    def entries(self) -> tuple[Replicated, ...]:
+        """Return what is backed up; raise BadInput where the configuration does not say it."""
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{self.config} cannot be read: {error}") from None
+        return replicated(text)
+
     def litestream(self) -> Path:
         """Return the program of the right series; raise BadInput where the machine has none."""
         found = programs.litestream(self.series)
@@ -115,14 +123,10 @@ def planned(source: Source) -> tuple[tuple[Replicated, Fetch], ...]:
 
     Raises BadInput: no configuration, or one that names no S3 replica.
     """
-    try:
-        text = source.config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source.config} cannot be read: {error}") from None
+    entries = source.entries()
     run = partial(real_bucket.run, source.litestream(), source.keys)
     return tuple(
-        (entry, fetch_of(run, source.series, source.config, entry.path))
-        for entry in replicated(text)
+        (entry, fetch_of(run, source.series, source.config, entry.path)) for entry in entries
     )
 
 
@@ -224,10 +228,8 @@ def _with_remedy(problem: str) -> str:
 
 
 def _late(backup: Backup, now: datetime, oldest: float | None) -> tuple[str, ...]:
-    if oldest is None or not backup.newest:
-        return ()
-    age = (now - moment(backup.newest)).total_seconds()
-    if age <= oldest:
+    age = age_of(backup.newest, now)
+    if oldest is None or age is None or age <= oldest:
         return ()
     return (
         f"the newest change in the backup is {lasting(age)} old, and the server writes one every "
@@ -275,6 +277,11 @@ def _own_check(command: str, folder: Path) -> str:
 def moment(time_: str) -> datetime:
     """Return the time that Litestream writes as 2026-01-31T13:00:00Z."""
     return datetime.fromisoformat(time_.replace("Z", "+00:00"))
+
+
+def age_of(time_: str, now: datetime) -> float | None:
+    """Return how many seconds before `now` that was, None where there is no time."""
+    return (now - moment(time_)).total_seconds() if time_ else None
 
 
 def lasting(seconds: float) -> str:

@@ -30,13 +30,11 @@ def rendered_files(template: Path, app: Path) -> list[str]:
                 {litestream_of(str(one)) for one in found} if isinstance(found, dict) else set()
             )
         elif "verify_schedule" in name:
-            names |= {VERIFY_WORKFLOW} if _answers(app).get("verify_schedule") in _ON else set()
+            if _answers(app).get("verify_schedule", "none") != "none":
+                names.add(VERIFY_WORKFLOW)
         else:
             names.add(name)
     return sorted(names)
-
-
-_ON = ("weekly", "monthly")
 
 
 def _answers(app: Path) -> dict[str, Any]:
