@@ -40,7 +40,7 @@ def questions() -> str:
             "# Questions",
             "",
             "Each is a key for `--data KEY=VALUE` and for a `--data-file`. Answers are kept in",
-            "`.copier-answers.yml`; change one with `copier update --trust --data KEY=VALUE`.",
+            "`.copier-answers.yml`; change one with `kamalstream update --data KEY=VALUE`.",
             "",
             "| key | default | |",
             "|---|---|---|",

@@ -14,8 +14,9 @@ if _STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import io
 from enum import Enum
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,20 +34,37 @@ from kamalstream.commands import init as init_command
 from kamalstream.commands import status as status_command
 from kamalstream.commands import update as update_command
 from kamalstream.commands import verify as verify_command
-from kamalstream.errors import BadInput
+from kamalstream.errors import INTERRUPTED, BadInput, Interrupted
+from kamalstream.facts import APPLICATION_RB
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.literal_secrets import literal_secrets
 from kamalstream.printable import printable
 from kamalstream.terminal import Terminal, fold
 
+
+class _Commands(typer.core.TyperGroup):
+    """Commands that Ctrl-C and Ctrl-D leave in the same way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named; what it had changed by then is for it to say."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, EOFError):
+            raise Interrupted("Nothing was changed.") from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Rails 8 on SQLite to a Kamal 2 deployment whose data survives the loss of its server.",
 )
 
 _WITHOUT = "run no program of the app's or on its files"
+_HERE = Path()
+_DATA = "an answer; for more of them, more than once"
 AppFolder = Annotated[Path, typer.Argument(metavar="APP", help="The Rails app.")]
 
 
@@ -57,62 +75,84 @@ class Format(str, Enum):
     json = "json"
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kamalstream {metadata.version('kamalstream')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Keep `kamalstream COMMAND` the form even where there is one command."""
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="say it and exit"),
+    ] = False,
+) -> None:
+    """Take the options before the name of a command."""
 
 
 @app.command()
 def init(
-    folder: AppFolder = Path(),
-    data_file: Annotated[Path | None, typer.Option(help="answers, as a YAML file")] = None,
+    folder: AppFolder = _HERE,
+    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_DATA)] = None,
+    data_file: Annotated[Path | None, typer.Option(metavar="FILE", help="answers, as YAML")] = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="ask no questions")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
     no_programs: Annotated[bool, typer.Option("--no-programs", help=_WITHOUT)] = False,
 ) -> None:
-    """Adopt an app: read it, ask what it does not say, show the changes, write, check."""
-    options = init_command.Options(data_file, defaults, yes, dry_run, not no_programs)
-    raise typer.Exit(init_command.run(_folder(folder), options, _terminal(folder)))
+    """Make an app ready to be deployed.
+
+    It reads the app, asks what that does not say, shows the changes, writes, and checks.
+    """
+    options = init_command.Options(
+        tuple(data or ()), data_file, defaults, yes, dry_run, not no_programs
+    )
+    here = _folder(folder)
+    raise typer.Exit(init_command.run(here, options, _terminal(here)))
 
 
 @app.command()
 def update(
-    folder: AppFolder = Path(),
+    folder: AppFolder = _HERE,
     check: Annotated[bool, typer.Option("--check", help="only say whether there is one")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
     trust: Annotated[
         bool, typer.Option("--trust", help="run the template's code, wherever it comes from")
     ] = False,
-    data: Annotated[list[str] | None, typer.Option(help="an answer, as KEY=VALUE")] = None,
-    data_file: Annotated[Path | None, typer.Option(help="answers, as a YAML file")] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_DATA)] = None,
+    data_file: Annotated[Path | None, typer.Option(metavar="FILE", help="answers, as YAML")] = None,
     conflict: Annotated[
         update_command.Conflicts, typer.Option(help="mark conflicts in the file, or beside it")
     ] = update_command.Conflicts.inline,
     format: Annotated[Format, typer.Option(help="of --check: text or json")] = Format.text,
 ) -> None:
-    """Pull a newer template: show what would change, merge it with your edits, say what to run."""
+    """Take over a newer template, or another answer.
+
+    It shows what would change, merges it with your edits, and says what to run.
+    """
     here = _folder(folder)
     if check:
         raise typer.Exit(update_command.check(here, format is Format.json))
     given = update_command.Given(tuple(data or ()), data_file, conflict)
     options = update_command.Options(yes, dry_run, trust)
-    raise typer.Exit(update_command.run(here, given, options, _terminal(folder)))
+    raise typer.Exit(update_command.run(here, given, options, _terminal(here)))
 
 
 @app.command()
 def check(
-    folder: AppFolder = Path(),
+    folder: AppFolder = _HERE,
     live: Annotated[
         bool, typer.Option("--live", help="the domain, the server and the bucket too")
     ] = False,
     no_programs: Annotated[bool, typer.Option("--no-programs", help=_WITHOUT)] = False,
     format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
 ) -> None:
-    """Check everything that was rendered, with the real programs where they are found.
+    """Check all files, with the real programs.
 
-    Kamal runs the code in config/deploy.yml (<% … %>): --no-programs leaves it and all others out.
+    Those that are found: Kamal, Litestream, hadolint, shellcheck, Ruby. Kamal runs the code in
+    config/deploy.yml (<% … %>): --no-programs leaves it and all others out.
     """
     checked = App(_folder(folder))
     findings = [*check_files(checked), *check_credentials(checked), *check_committed(checked)]
@@ -130,7 +170,7 @@ def check(
     if format is Format.json:
         print(as_json(checked.root, findings))
     else:
-        console = _terminal(folder)
+        console = _terminal(checked.root)
         if findings:
             console.out(as_text(findings), end="\n\n")
         if "storage_provider" in checked.answers:
@@ -142,56 +182,77 @@ def check(
 
 @app.command()
 def credentials(
-    folder: AppFolder = Path(),
+    folder: AppFolder = _HERE,
     stdin: Annotated[bool, typer.Option("--stdin", help="two lines of standard input")] = False,
 ) -> None:
-    """Put the two keys of the bucket into Rails' encrypted credentials; both stay hidden."""
-    raise typer.Exit(credentials_command.run(_folder(folder), stdin, _terminal(folder)))
+    """Put the bucket's keys into Rails' credentials.
+
+    They are encrypted, and hidden while they are typed.
+    """
+    here = _folder(folder)
+    raise typer.Exit(credentials_command.run(here, stdin, _terminal(here)))
 
 
 @app.command()
 def drill(
-    folder: AppFolder = Path(),
+    folder: AppFolder = _HERE,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="how long rows are written")] = 6,
 ) -> None:
-    """Prove that the backups restore: replicate, kill, lose the disk, restore, compare."""
-    proven = drill_command.run(_folder(folder), seconds, _terminal(folder))
+    """Prove on this machine that backups restore.
+
+    It replicates, kills, loses the disk, restores and compares.
+    """
+    here = _folder(folder)
+    proven = drill_command.run(here, seconds, _terminal(here))
     raise typer.Exit(0 if proven else 1)
 
 
 @app.command()
 def status(
-    folder: AppFolder = Path(),
-    destination: Annotated[str, typer.Option(help="one deployment alone")] = "",
+    folder: AppFolder = _HERE,
+    destination: Annotated[str, typer.Option(metavar="NAME", help="one deployment alone")] = "",
     format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
 ) -> None:
-    """Show how old, how deep and how large the backups are; 1 where one is older than it may be."""
+    """Show how the backups on the server are.
+
+    How old, how deep and how large they are; 1 where one is older than it may be.
+    """
     as_json = format is Format.json
-    console = _terminal(folder, stderr=as_json)
-    fine = status_command.run(_folder(folder), destination, as_json, console)
+    here = _folder(folder)
+    console = _terminal(here, stderr=as_json)
+    fine = status_command.run(here, destination, as_json, console)
     raise typer.Exit(0 if fine else 1)
 
 
 @app.command()
 def verify(
-    folder: AppFolder = Path(),
-    destination: Annotated[str, typer.Option(help="a destination's backups")] = "",
-    check: Annotated[str, typer.Option(help="a command of yours; $RESTORED is the folder")] = "",
+    folder: AppFolder = _HERE,
+    destination: Annotated[str, typer.Option(metavar="NAME", help="a destination's backups")] = "",
+    check: Annotated[
+        str, typer.Option(metavar="CMD", help="a command of yours; $RESTORED is the folder")
+    ] = "",
     evidence: Annotated[
-        Path | None, typer.Option(help=f"the last good verification; {facts.VERIFIED}")
+        Path | None,
+        typer.Option(metavar="FILE", help=f"the last good verification; {facts.VERIFIED}"),
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="leave the restored files here")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="leave the restored files here")
+    ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="rows that are fewer now are as they should be")
     ] = False,
     format: Annotated[Format, typer.Option(help="text for people, json to keep")] = Format.text,
 ) -> None:
-    """Restore the real backups on this machine and look at them; the bucket is only read."""
+    """Restore the real backups here, and look at them.
+
+    The bucket is only read.
+    """
     options = verify_command.Options(
         destination, check, evidence, keep, accept, format is Format.json
     )
-    console = _terminal(folder, stderr=options.json)
-    raise typer.Exit(0 if verify_command.run(_folder(folder), options, console) else 1)
+    here = _folder(folder)
+    console = _terminal(here, stderr=options.json)
+    raise typer.Exit(0 if verify_command.run(here, options, console) else 1)
 
 
 def _terminal(folder: Path, stderr: bool = False) -> Terminal:
@@ -199,10 +260,16 @@ def _terminal(folder: Path, stderr: bool = False) -> Terminal:
 
 
 def _folder(folder: Path) -> Path:
-    """Return `folder` as an absolute path; raise BadInput where it is none."""
+    """Return `folder` as an absolute path; raise BadInput where it is none.
+
+    Where none is named it is the app that the current directory is in, as for `bin/rails`.
+    """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder. Give the folder of your Rails app.")
-    return folder.resolve()
+    here = folder.resolve()
+    above = [one for one in here.parents if (one / APPLICATION_RB).is_file()]
+    inside = folder is _HERE and above and not (here / APPLICATION_RB).is_file()
+    return above[0] if inside else here
 
 
 def main() -> None:
@@ -217,6 +284,9 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()
+    except Interrupted as said:
+        print(f"\n{said}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BadInput as error:
         print(f"kamalstream: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)

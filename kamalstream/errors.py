@@ -11,3 +11,7 @@ class BadInput(Exception):
 
     The command prints the text without a traceback and exits with code 2.
     """
+
+
+class Interrupted(Exception):
+    """Ctrl-C or Ctrl-D; its text says what was changed by then. The exit code is INTERRUPTED."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+import termios
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
+from prompt_toolkit.keys import Keys
+from questionary import Question
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from kamalstream.inspect.literal_secrets import masked
 from kamalstream.printable import printable
+
+# Ctrl-D leaves as Ctrl-C does: also a list, and a question of Copier's, which pass over it.
+ANSI_SEQUENCES["\x04"] = Keys.ControlC
 
 _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
@@ -32,6 +41,21 @@ class Terminal(Console):
         for one in super().render(renderable, options):
             text = one.text if one.control else printable(masked(one.text, self.secrets))
             yield Segment(text, one.style, one.control)
+
+
+def asked(question: Question) -> Any:
+    """Ask; keys that were typed before the question stood there are no answer to it.
+
+    Raises KeyboardInterrupt where the user leaves.
+    """
+    forget_keys()
+    return question.unsafe_ask()
+
+
+def forget_keys() -> None:
+    """Forget what was typed ahead, while something else was done."""
+    with suppress(OSError, ValueError, termios.error):
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def fold(text: str, console: Console) -> str:

@@ -18,6 +18,7 @@ from kamalstream.check.committed import check_committed
 from kamalstream.check.finding import Finding
 from kamalstream.check.next_steps import next_steps
 from kamalstream.errors import BadInput
+from kamalstream.hooks.report import _with_copier
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
@@ -308,8 +309,8 @@ def test_answers_are_corrected_by_an_update(
     commit(adopted, "As the app is now")
     [finding] = found(adopted, wanted)
     command = finding.fix.splitlines()[0]
-    assert command.startswith("copier update --trust --defaults --data ")
-    follow(adopted, command)
+    assert command.startswith("kamalstream update --data ")
+    follow(adopted, f"{command} --yes")
     assert found(adopted, wanted) == []
 
 
@@ -318,7 +319,8 @@ def test_answers_are_corrected_right_after_the_first_copy(template: Path, app: P
     render(template, adopted, vcs_ref=RELEASE)
     one_more_database(adopted)
     [finding] = found(adopted, "databases.unknown")
-    update, again = finding.fix.splitlines()
+    update, again = _with_copier(finding.fix).splitlines()
+    assert update.startswith("copier update --trust --defaults --data ")
     said = re.search(r"copier recopy .*(?=\))", again)
     assert said
     follow(adopted, said[0].replace("…", update.partition("--data ")[2]))

@@ -157,8 +157,12 @@ def test_the_bucket_is_addressed_as_litestream_addresses_it(
     [
         ("keys", "SignatureDoesNotMatch", "kamalstream credentials"),
         ("bucket", "NoSuchBucket", "create it"),
-        ("endpoint", "nothing answers at http://127.0.0.1:9: Connection refused", "Mend endpoint"),
-        ("none", "is not tried: the credentials have no litestream", "kamalstream credentials"),
+        (
+            "endpoint",
+            "nothing answers at http://127.0.0.1:9: Connection refused",
+            "Mend the endpoint",
+        ),
+        ("none", "the credentials have no litestream", "kamalstream credentials"),
     ],
 )
 def test_a_bucket_that_does_not_work_is_said_with_the_reason(

@@ -43,7 +43,8 @@ def test_an_app_is_adopted_from_a_data_file(
     ran = kamalstream("init", app, "--defaults", "--data-file", answers())
 
     assert ran.code == 0, ran.out + ran.err
-    assert "What comes next:\n  1. kamalstream credentials" in ran.out
+    assert "What comes next:\n  1. config/master.key" in ran.out
+    assert "  2. kamalstream credentials" in ran.out
     deploy = yaml.safe_load((app / "config/deploy.yml").read_text())
     assert deploy["proxy"]["host"] == "notes.example.com"
     assert "config.assume_ssl = true" in (app / "config/environments/production.rb").read_text()

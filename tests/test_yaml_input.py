@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamalstream import yaml_input
-from kamalstream.ask import data_file
+from kamalstream.ask import given as told
 from kamalstream.ask.answers import earlier
 from kamalstream.check import check_files
 from kamalstream.errors import BadInput
@@ -73,7 +73,7 @@ def test_it_is_refused_wherever_it_comes_from(
     data = tmp_path / "data.yml"
     data.write_text(text)
     with pytest.raises(BadInput, match=r"data\.yml"):
-        data_file.read(data, ["retention", "bucket"])
+        told.read(data, ["retention", "bucket"])
     app = tmp_path / "app"
     app.mkdir()
     (app / ".copier-answers.yml").write_text(text)
@@ -151,7 +151,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str
         file.truncate(30_000_000)
     (tmp_path / "zero").symlink_to("/dev/zero")
     with pytest.raises(BadInput, match=f"{name} cannot be read: "):
-        data_file.read(tmp_path / name, ["bucket"])
+        told.read(tmp_path / name, ["bucket"])
 
 
 @pytest.mark.parametrize("value", [7, "x", True, [{}], {"a": {"databases": 7}}])

@@ -10,6 +10,7 @@ import questionary
 from kamalstream.ask.answers import is_asked
 from kamalstream.ask.questions import questions
 from kamalstream.printable import printable
+from kamalstream.terminal import asked
 
 #: Never asked, and shown all the same: what is replaced hangs on it.
 _SHOWN_TOO = "own_files"
@@ -29,9 +30,11 @@ def review(answers: Mapping[str, Any], width: int) -> str | None:
         first, *more = [_cut(line, room) for line in _shown(answers[name])]
         choices.append(questionary.Choice(f"{name:<19} {first}".rstrip(), value=name))
         choices += [questionary.Separator(f"{'':<19} {line}") for line in more]
-    chosen: str = questionary.select(
-        "Is all of this right? Or choose what to change.", choices=choices, instruction=" "
-    ).unsafe_ask()
+    chosen: str = asked(
+        questionary.select(
+            "Is all of this right? Or choose what to change.", choices=choices, instruction=" "
+        )
+    )
     return chosen or None
 
 

@@ -6,6 +6,7 @@ from kamalstream.check import (
     accessory,
     assets,
     boot_restore,
+    conflicts,
     databases,
     deploy_yml,
     health,
@@ -52,5 +53,8 @@ _CHECKS = (
 
 def check_files(app: App) -> list[Finding]:
     """Return what the files themselves show. Runs no program and changes nothing."""
+    torn = list(conflicts.check(app))
+    files = {finding.file for finding in torn}
+    found = [finding for module in _CHECKS for finding in module.check(app)]
     # What stands in config/deploy.yml shows in every destination.
-    return list(dict.fromkeys(finding for module in _CHECKS for finding in module.check(app)))
+    return [*torn, *dict.fromkeys(finding for finding in found if finding.file not in files)]

@@ -68,7 +68,7 @@ def _image(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
             "error",
             *place,
             f"{image} is not of the series {series} that {one.litestream} is written for",
-            "copier update --trust --defaults --data litestream_version="
+            "kamalstream update --data litestream_version="
             + ".".join(tag.removeprefix("v").split(".")[:2]),
         )
 

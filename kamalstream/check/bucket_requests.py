@@ -54,6 +54,10 @@ class Bucket:
         port = url.port or (443 if url.scheme == "https" else 80)
         socket.create_connection((url.hostname or "", port), timeout=15).close()
 
+    def look(self) -> None:
+        """List one object; raise urllib.error.HTTPError where the keys do not open the bucket."""
+        self._request("GET", "", {"list-type": "2", "max-keys": "1"})
+
     def remove(self, prefix: str) -> None:
         """Delete every object below `prefix`, and look that they are gone.
 

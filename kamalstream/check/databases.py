@@ -100,11 +100,6 @@ def _fix(app: App, opened: Databases, one: Deployed | None) -> str:
         lines.append("kamalstream init reads the destinations again.")
     elif kept:
         mapping = json.dumps(kept).replace('"', "")
-        lines.append(f"copier update --trust --defaults --data databases='{mapping}'")
-        lines.append(
-            "(right after the first copy: copier recopy --trust --defaults --overwrite --data …)"
-        )
-    return (
-        "\n".join(lines)
-        or "Correct `databases`: copier update --trust --defaults --data databases=…"
-    )
+        lines.append(f"kamalstream update --data databases='{mapping}'")
+        lines.append("(right after the first time: kamalstream init --data …)")
+    return "\n".join(lines) or "Correct `databases`: kamalstream update --data databases=…"

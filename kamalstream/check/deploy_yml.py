@@ -114,5 +114,5 @@ def _answers(one: Deployed) -> Iterator[Finding]:
                 f"written from, is {answer}",
                 "kamalstream init --defaults reads it again."
                 if one.app.is_own(DEPLOY)
-                else f"copier update --trust --defaults --data {name}={values[0]}",
+                else f"kamalstream update --data {name}={values[0]}",
             )

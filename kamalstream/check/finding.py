@@ -35,8 +35,9 @@ def ok(findings: Iterable[Finding]) -> bool:
 
 
 def as_json(app: Path, findings: Sequence[Finding]) -> str:
-    """Return the one JSON object that `kamalstream check --format json` prints."""
-    answer = {"app": str(app), "ok": ok(findings), "findings": [asdict(f) for f in findings]}
+    """Return the one JSON object that `kamalstream check --format json` prints; no line is null."""
+    said = [{**asdict(finding), "line": finding.line or None} for finding in findings]
+    answer = {"app": str(app), "ok": ok(findings), "findings": said}
     return json.dumps(answer, indent=2)
 
 

@@ -147,7 +147,7 @@ def _ruby(app: App) -> Iterator[Finding]:
             f"builds with Ruby {version}, but {wanted.file} says {wanted.version}",
             f"ARG RUBY_VERSION={wanted.version}"
             if app.is_own(DOCKERFILE)
-            else f"copier update --trust --defaults --data ruby_version={wanted.version}",
+            else f"kamalstream update --data ruby_version={wanted.version}",
         )
     for place in wanted.unreadable:
         yield Finding(

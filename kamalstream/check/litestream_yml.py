@@ -151,7 +151,7 @@ def _coverage(app: App, file: str, databases: dict[str, str]) -> Iterator[Findin
             )
 
 
-_UPDATE = "kamalstream init, or copier update --trust --defaults --data databases='{name: path, …}'"
+_UPDATE = "kamalstream init, or kamalstream update --data databases='{name: path, …}'"
 
 
 def _targets(app: App, files: tuple[str, ...]) -> Iterator[Finding]:

@@ -103,10 +103,19 @@ def _ssh(app: App) -> Iterator[Finding]:
             "error",
             *place,
             f"ssh {user}@{server} does not get in without a password: {said}",
-            f"ssh-copy-id {user}@{server}, or mend the address, user or port.",
+            _way_in(str(said), user, server),
         )
     else:
         yield from _of_server(app, user, place, answer)
+
+
+def _way_in(said: str, user: str, server: str) -> str:
+    """Return what to do where ssh says `said`: a key helps only where somebody answers."""
+    if "Permission denied" in said or "Too many authentication" in said:
+        return f"ssh-copy-id {user}@{server}, or mend the user."
+    if "Host key" in said or "host key" in said:
+        return f"Where the server was made anew: ssh-keygen -R {server}"
+    return "Is the server up, and its address and ssh port right? Does a firewall let you in?"
 
 
 def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -> Iterator[Finding]:
@@ -153,5 +162,5 @@ def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -
             f"the image is built for {', '.join(built)}, the server is {arch}",
             f"builder:\n  arch: {arch}"
             if app.is_own(DEPLOY)
-            else f"copier update --trust --defaults --data arch={arch}",
+            else f"kamalstream update --data arch={arch}",
         )

@@ -7,6 +7,7 @@ import re
 import secrets
 import sqlite3
 import tempfile
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from kamalstream import programs
 from kamalstream.check.bucket_requests import Bucket
 from kamalstream.check.finding import Finding
 from kamalstream.errors import BadInput
-from kamalstream.facts import LITESTREAM
+from kamalstream.facts import LITESTREAM, PROVIDERS
 from kamalstream.inspect.adopted import App, load_mapping
 from kamalstream.prove.real_bucket import keys, remedy, run
 
@@ -37,11 +38,27 @@ def check_bucket(app: App) -> Iterator[Finding]:
     except BadInput as error:
         problem, _, more = str(error).partition("\n")
         fix = more or "kamalstream credentials"
-        yield Finding("live.bucket", "error", LITESTREAM, 0, f"is not tried: {problem}", fix)
+        message = f"the bucket cannot be tried without its keys: {problem}"
+        yield Finding("live.bucket", "error", LITESTREAM, 0, message, fix)
         return
     for entry, replica in _targets(app):
         with tempfile.TemporaryDirectory(prefix="kamalstream-probe-") as scratch:
             yield from _probe(app, program, Path(scratch), entry, replica, pair)
+
+
+def opened(app: App, pair: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Try the keys `pair` on each bucket of litestream.yml; yield it, and why it stays shut."""
+    for _, replica in _targets(app):
+        there, said = _bucket(replica, pair), ""
+        try:
+            there.reach()
+            there.look()
+        except urllib.error.HTTPError as error:
+            code = re.search(rb"<Code>(\w+)", error.read(10_000))
+            said = code[1].decode() if code else f"{error.code} {error.reason}"
+        except (OSError, ValueError) as error:
+            said = f"nothing answers at {there.address}: {error}"
+        yield there.name, said
 
 
 def _targets(app: App) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -74,16 +91,8 @@ def _probe(
     )
     config.write_text(_config(app, entry, replica, database, prefix), encoding="utf-8")
     _make(database)
-    bucket = str(replica.get("bucket"))
-    there = Bucket(
-        str(replica.get("endpoint") or ""),
-        str(replica.get("region") or "us-east-1"),
-        bucket,
-        pair["access_key_id"],
-        pair["secret_access_key"],
-        replica.get("force-path-style"),
-        replica.get("require-content-md5", True) is not False,
-    )
+    there = _bucket(replica, pair)
+    bucket = there.name
     try:
         # Litestream tries a dead endpoint again and again, without a word.
         there.reach()
@@ -94,7 +103,7 @@ def _probe(
             LITESTREAM,
             app.line_of(LITESTREAM, r"^\s+(endpoint|region):"),
             f"nothing answers at {there.address}: {error.strerror or error}",
-            "Mend endpoint or region: copier update --trust --defaults --data endpoint=…",
+            _mend_address(app),
         )
         return
     back = False
@@ -125,6 +134,28 @@ def _probe(
                 f"Delete {prefix}/ there. Retention needs that right too: allow DeleteObject. "
                 "Or let a lifecycle rule of the bucket delete what is older than the retention.",
             )
+
+
+def _mend_address(app: App) -> str:
+    """Name the answer that the address of the storage comes from."""
+    preset = PROVIDERS.get(str(app.answers.get("storage_provider")), {})
+    if "endpoint" not in preset:
+        return "Mend the endpoint: kamalstream update --data endpoint=…"
+    if preset.get("fixed_region"):
+        return "Is this machine online, and the storage up?"
+    return "Mend the region: kamalstream update --data region=…"
+
+
+def _bucket(replica: dict[str, Any], pair: dict[str, str]) -> Bucket:
+    return Bucket(
+        str(replica.get("endpoint") or ""),
+        str(replica.get("region") or "us-east-1"),
+        str(replica.get("bucket")),
+        pair["access_key_id"],
+        pair["secret_access_key"],
+        replica.get("force-path-style"),
+        replica.get("require-content-md5", True) is not False,
+    )
 
 
 def _config(

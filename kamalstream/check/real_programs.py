@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kamalstream import programs
+from kamalstream.check import conflicts
 from kamalstream.check.deployed import built
 from kamalstream.check.finding import Finding, Level
 from kamalstream.facts import (
@@ -59,9 +60,12 @@ def check_with_programs(
 ) -> list[Finding]:
     """Return what the real programs say of the files, each where it is found on this machine.
 
-    `on_step` is told the program that runs next. A program that is missing is a note.
+    `on_step` is told the program that runs next. A program that is missing is a note. None runs
+    while a conflict is left in a file, of which each would have its own words.
     """
     findings: list[Finding] = []
+    if any(conflicts.check(app)):
+        return findings
     for name, check in (
         ("kamal", _kamal),
         ("litestream", _litestream),

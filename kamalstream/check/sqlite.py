@@ -41,7 +41,7 @@ def check(app: App) -> Iterator[Finding]:
             LITESTREAM,
             0,
             f"Litestream {app.series} brings an SQLite with {bug}",
-            "copier update --trust --defaults --data litestream_version=0.5\n"
+            "kamalstream update --data litestream_version=0.5\n"
             "Then: kamal accessory reboot litestream && kamal deploy",
         )
 

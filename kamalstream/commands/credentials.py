@@ -8,13 +8,17 @@ from pathlib import Path
 import questionary
 from rich.console import Console
 
-from kamalstream.edit.credentials import NAMES, store
-from kamalstream.errors import INTERRUPTED, BadInput
-from kamalstream.facts import APPLICATION_RB
+from kamalstream.check.live_bucket import opened
+from kamalstream.edit.credentials import NAMES, refuse_without_key, store
+from kamalstream.errors import BadInput
+from kamalstream.facts import ANSWERS, APPLICATION_RB
+from kamalstream.inspect.adopted import App
+from kamalstream.prove.real_bucket import remedy
+from kamalstream.terminal import asked, fold
 
 _LABELS = {
-    "access_key_id": "Access key id of the bucket",
-    "secret_access_key": "Secret access key (both stay hidden)",
+    "access_key_id": "Access key id of the bucket (hidden, as the next one)",
+    "secret_access_key": "Secret access key (hidden)",
 }
 
 
@@ -25,11 +29,8 @@ def run(folder: Path, from_stdin: bool, console: Console) -> int:
     """
     if not (folder / APPLICATION_RB).is_file():
         raise BadInput(f"{folder} is not a Rails app (it has no {APPLICATION_RB}).")
-    try:
-        keys = _from_stdin() if from_stdin else _asked()
-    except KeyboardInterrupt:
-        console.print("Nothing was changed.")
-        return INTERRUPTED
+    refuse_without_key(folder)
+    keys = _from_stdin() if from_stdin else _asked()
     stored = store(folder, *keys)
     if stored.changed:
         console.print(f"Written to {stored.path}, under litestream:\n{' and '.join(NAMES)}.")
@@ -39,7 +40,20 @@ def run(folder: Path, from_stdin: bool, console: Console) -> int:
         )
     else:
         console.print(f"{stored.path} has these keys already: nothing was changed.")
+    if not from_stdin:
+        _try(folder, dict(zip(NAMES, keys, strict=True)), console)
     return 0
+
+
+def _try(folder: Path, pair: dict[str, str], console: Console) -> None:
+    """Say whether the bucket of config/litestream.yml opens with the keys; it may be made later."""
+    if not (folder / ANSWERS).is_file():
+        return
+    with console.status("trying them"):
+        tried = list(opened(App(folder), pair))
+    for bucket, problem in tried:
+        said = f"{bucket} does not open with them: {problem}. {remedy(problem)}".rstrip()
+        console.print(f"{bucket} opens with them." if not problem else fold(said, console))
 
 
 def _from_stdin() -> tuple[str, str]:
@@ -61,9 +75,11 @@ def _asked() -> tuple[str, str]:
             "kamalstream credentials --stdin < FILE"
         )
     first, second = (
-        questionary.password(
-            _LABELS[name], validate=lambda value: bool(value.strip()) or "A key is needed."
-        ).unsafe_ask()
+        asked(
+            questionary.password(
+                _LABELS[name], validate=lambda value: bool(value.strip()) or "A key is needed."
+            )
+        )
         for name in NAMES
     )
     return first.strip(), second.strip()

@@ -68,6 +68,6 @@ def _verdict(reports: tuple[DrillReport, ...]) -> str:
     lost = max(report.seconds_lost for report in reports)
     bound = max(report.loss_bound for report in reports)
     return (
-        f"Proven: of {written:,} rows committed before everything was killed, {back:,} came back, "
-        f"each as it was. What is missing was at most {lost:.2f} s old (promised: {bound:g} s)."
+        f"Proven: everything older than {lost:.2f} s when all was killed came back, each row as it "
+        f"was\n({back:,} of {written:,} rows; promised: {bound:g} s)."
     )

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from kamalstream.ask import data_file
+from kamalstream.ask import given
 from kamalstream.ask.address import answers_of
 from kamalstream.ask.adoption import (
     known_answers,
@@ -35,8 +35,8 @@ from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.check.next_steps import Step, next_steps
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.edit.adoption import Adoption
-from kamalstream.edit.credentials import NAMES, presence
-from kamalstream.errors import INTERRUPTED, BadInput
+from kamalstream.edit.credentials import NAMES, NoKeyError, presence, refuse_without_key
+from kamalstream.errors import BadInput, Interrupted
 from kamalstream.facts import GUIDE, NEW_ANSWERS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
@@ -47,7 +47,7 @@ from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, differences, left_alone, overview
 from kamalstream.render.source import template_source
 from kamalstream.render.with_copier import Template, at_hand, render
-from kamalstream.terminal import diff_line, fold, page
+from kamalstream.terminal import asked, diff_line, fold, forget_keys, page
 
 _NO_TERMINAL = (
     "there is no terminal to ask on. Give the answers in a file, and say that nothing is asked:\n"
@@ -59,6 +59,7 @@ _NO_TERMINAL = (
 class Options:
     """What the command was called with; see `kamalstream init --help`."""
 
+    data: tuple[str, ...] = ()
     data_file: Path | None = None
     defaults: bool = False
     yes: bool = False
@@ -80,31 +81,30 @@ def run(folder: Path, options: Options, console: Console) -> int:
         (folder / NEW_ANSWERS).unlink(missing_ok=True)
         if take_back(folder):
             console.print("An earlier run was ended half way: what it had written is taken back.")
-    given = data_file.read(options.data_file, questions()) if options.data_file else {}
+    told = given.answers(options.data_file, options.data, questions())
     quietly = options.defaults or not talks
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch,
-            at_hand(template_source()) as template,
-        ):
-            planned = _plan(template, folder, Path(scratch), given, quietly, console)
-        _show(planned, console)
-        if options.dry_run or not planned.changes:
-            return 1 if planned.by_hand else 0
-        if talks and not options.yes and not _confirmed(planned):
-            console.print("Nothing was changed.")
-            return 0
-        kept = apply(planned, datetime.now())
-    except KeyboardInterrupt:
-        console.print("\nNothing was changed.")
-        return INTERRUPTED
+    with (
+        tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch,
+        at_hand(template_source()) as template,
+    ):
+        planned = _plan(template, folder, Path(scratch), told, quietly, console)
+    _show(planned, console)
+    if options.dry_run or not planned.changes:
+        return 1 if planned.by_hand else 0
+    if talks and not options.yes and not _confirmed(planned):
+        console.print("Nothing was changed.")
+        return 0
+    kept = apply(planned, datetime.now())
     console.print(f"[green]Written:[/] {len(planned.changes)} files.")
     if kept:
         console.print(f"What they replaced is kept in {kept.relative_to(folder)}.", soft_wrap=True)
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}", soft_wrap=True, markup=False)
     console.print()
-    fine = _check(folder, options.programs, console)
+    try:
+        fine = _check(folder, options.programs, console)
+    except KeyboardInterrupt:
+        raise Interrupted("The files are written, and not checked: kamalstream check") from None
     guided = GUIDE not in planned.passed_over
     said = next_steps(App(folder), _keys(folder), guided)
     console.print(escape(fold(said, console)), soft_wrap=True)
@@ -117,14 +117,14 @@ def _plan(
     template: Template,
     app: Path,
     scratch: Path,
-    given: dict[str, Any],
+    told: dict[str, Any],
     quietly: bool,
     console: Console,
 ) -> Plan:
     """Find the answers, asking unless `quietly`, and render beside the app with them."""
     with console.status("reading the app"):
         facts, before = inspect_app(app), earlier(app)
-        known = known_answers(facts, given, before)
+        known = known_answers(facts, told, before)
         uncertain = uncertain_databases(facts, known, quietly)
         settle(known, quietly, app.name)
     _say_what_was_read(facts, known, console)
@@ -134,6 +134,8 @@ def _plan(
     asking = unknown(known, uncertain)
     if quietly:
         asking = Asking(known.given, known.offered)
+    else:
+        forget_keys()
     rendered = scratch / "asked" / app.name
     answers = render(template, rendered, asking)
     for turn in range(1000):
@@ -163,7 +165,7 @@ def _pasted() -> dict[str, str]:
         return not text.strip() or bool(answers_of(text)) or "That is no address."
 
     question = "Does the bucket exist? Paste its address, or that of its page; else Enter:"
-    return answers_of(questionary.text(question, validate=is_one).unsafe_ask())
+    return answers_of(asked(questionary.text(question, validate=is_one)))
 
 
 def _say_what_was_read(facts: AppFacts, known: Known, console: Console) -> None:
@@ -193,7 +195,7 @@ def _say(lines: Iterable[str], console: Console) -> None:
 def _confirmed(planned: Plan) -> bool:
     """Ask; where something is left to be done by hand, Enter alone means no."""
     question = questionary.confirm("Write these changes?", default=not planned.by_hand)
-    return bool(question.unsafe_ask())
+    return bool(asked(question))
 
 
 def _check(folder: Path, programs: bool, console: Console) -> bool:
@@ -218,4 +220,14 @@ def _is_next(finding: Finding) -> bool:
 def _keys(folder: Path) -> list[Step]:
     if presence(folder).found == frozenset(NAMES):
         return [("kamalstream drill", "proves that the backups restore")]
-    return [("kamalstream credentials", "the two keys of your bucket")]
+    keys = [("kamalstream credentials", "the two keys of your bucket")]
+    try:
+        refuse_without_key(folder)
+    except NoKeyError as missing:
+        if missing.has_file:
+            return [("config/master.key", "from whoever made the app"), *keys]
+        return [("bin/rails credentials:edit", "makes the credentials and their key"), *keys]
+    except BadInput:
+        # The checks have said why the credentials cannot be read.
+        pass
+    return keys

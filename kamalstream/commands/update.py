@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import questionary
 from plumbum import local
@@ -17,19 +18,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from kamalstream import yaml_input
-from kamalstream.ask import data_file
+from kamalstream.ask import given
 from kamalstream.ask.answers import refuse_wrong
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding, as_text, ok, summary
 from kamalstream.edit.edited import BY_HAND
-from kamalstream.errors import BadInput
+from kamalstream.errors import BadInput, Interrupted
 from kamalstream.facts import ANSWERS, NEW_ANSWERS
 from kamalstream.git import ELSEWHERE
 from kamalstream.inspect.adopted import App
 from kamalstream.printable import printable, shown
 from kamalstream.render.source import is_trusted
-from kamalstream.terminal import diff_line, page
+from kamalstream.terminal import asked, diff_line, page
 from kamalstream.update.outcome import UNDO, undo, what_next
 from kamalstream.update.preview import Preview, preview, refuse_unready, take_over
 from kamalstream.update.releases import Releases, releases
@@ -38,6 +38,7 @@ _NO_TERMINAL = (
     "there is no terminal to ask on. Say --yes to update without a question, or --dry-run to only "
     "see what would change."
 )
+_AS_IT_WAS = f"To have the app as it was, in its folder:\n  {UNDO}"
 
 
 class Conflicts(str, Enum):
@@ -86,7 +87,7 @@ def check(folder: Path, as_json: bool) -> int:
     return 1 if found.available else 0
 
 
-def run(folder: Path, given: Given, options: Options, console: Console) -> int:
+def run(folder: Path, told: Given, options: Options, console: Console) -> int:
     """Update the app in `folder`; return the exit code. Raises BadInput, with nothing written."""
     talks = sys.stdin.isatty() and sys.stdout.isatty()
     if not talks and not (options.yes or options.dry_run):
@@ -102,7 +103,7 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
         return 0
     with console.status("looking for the newest release"):
         found = releases(folder)
-    answers = _answers(given, found.questions)
+    answers = given.answers(told.data_file, told.data, found.questions)
     refuse_wrong(found.form, app.answers, answers)
     console.print(_versions(found))
     if not found.available and not answers:
@@ -110,7 +111,9 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
     if found.available and found.news:
         console.print(f"\n{escape(found.news)}", soft_wrap=True)
     console.print("\nThe update is tried on a copy of the app.")
-    with preview(folder, answers, given.conflict.value) as done:
+    with ExitStack() as stack:
+        with console.status("a few seconds"):
+            done = stack.enter_context(preview(folder, answers, told.conflict.value))
         if not done.changes:
             console.print("Nothing changes.")
             return 0
@@ -121,10 +124,12 @@ def run(folder: Path, given: Given, options: Options, console: Console) -> int:
             return 0
         try:
             take_over(done)
+        except KeyboardInterrupt:
+            raise Interrupted(_AS_IT_WAS) from None
         except BadInput:
             raise
         except BaseException:
-            print(f"\nTo have the app as it was, in its folder:\n  {UNDO}", file=sys.stderr)
+            print(f"\n{_AS_IT_WAS}", file=sys.stderr)
             raise
         written = [*done.new, *(one.file for one in done.conflicts)]
         next_steps = f"\n{what_next(done.copy, undo(folder, written))}"
@@ -146,7 +151,7 @@ def _may_run(app: App, talks: bool, console: Console) -> bool:
     if not talks:
         raise BadInput(f"{said}\nWhere you trust it, say --trust.")
     console.print(said, markup=False, soft_wrap=True)
-    return bool(questionary.confirm("Do you trust it?", default=False).unsafe_ask())
+    return bool(asked(questionary.confirm("Do you trust it?", default=False)))
 
 
 def _leave_git_hook() -> None:
@@ -158,29 +163,17 @@ def _leave_git_hook() -> None:
             del local.env[name]
 
 
-def _answers(given: Given, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return the new answers; raise BadInput for one that there is no question for."""
-    answers = data_file.read(given.data_file, known) if given.data_file else {}
-    for one in given.data:
-        key, equals, value = one.partition("=")
-        if not equals or key not in known:
-            raise BadInput(
-                f"--data {shown(one)}: write KEY=VALUE, with a key of {', '.join(known)}."
-            )
-        answers[key] = _value(key, value)
-    return answers
-
-
-def _value(key: str, text: str) -> Any:
-    """Read a value as Copier does its own --data: lists and mappings as YAML, all else as it is."""
-    loaded = yaml_input.load(text, f"--data {key}")
-    return loaded if isinstance(loaded, (dict, list, bool)) else text
-
-
 def _versions(found: Releases) -> str:
+    current, newest = _named(found.current), _named(found.newest)
     if found.available:
-        return f"There is a newer release of the template: {found.current} → {found.newest}"
-    return f"The app is on the newest release of the template, {found.current}."
+        return f"There is a newer release of the template: {current} → {newest}"
+    return f"The app is on the newest release of the template, {current}."
+
+
+def _named(version: str) -> str:
+    """Return what a version is called; where no tag stands there, the commit it is of."""
+    untagged = re.fullmatch(r".*\.dev[0-9]+\+(?:g)?([0-9a-f]{7,}).*", version)
+    return f"commit {untagged[1]}" if untagged else version
 
 
 def _summary(done: Preview) -> Iterator[str]:
@@ -204,7 +197,7 @@ def _summary(done: Preview) -> Iterator[str]:
 
 
 def _confirmed() -> bool:
-    return bool(questionary.confirm("Update the app so?", default=True).unsafe_ask())
+    return bool(asked(questionary.confirm("Update the app so?", default=True)))
 
 
 def _say_what_is_left(done: Preview, findings: list[Finding], console: Console) -> None:

@@ -35,6 +35,15 @@ secret_key_base: {secret_key_base}
 """
 
 
+class NoKeyError(BadInput):
+    """There is no key; `has_file` tells whether there is a file that it would open."""
+
+    def __init__(self, said: str, has_file: bool) -> None:
+        """Say how to get one."""
+        super().__init__(said)
+        self.has_file = has_file
+
+
 @dataclass(frozen=True)
 class Stored:
     """Where the keys are now (`path`, relative to the app) and whether the file was written."""
@@ -85,6 +94,14 @@ def store(app: Path, access_key_id: str, secret_access_key: str) -> Stored:
         return Stored(path, changed=False)
     _write(app, path, encrypted_file.encrypt(edited.encode(), key))
     return Stored(path, changed=True)
+
+
+def refuse_without_key(app: Path) -> None:
+    """Raise BadInput where `store` would for the key alone; NoKeyError where there is none."""
+    path = _path(app)
+    key_name, key = _key(app, path)
+    if (app / path).exists():
+        _read(app, path, key_name, key)
 
 
 def presence(app: Path) -> Presence:
@@ -148,7 +165,7 @@ def _key(app: Path, path: Path, environment: str = PRODUCTION_ENV) -> tuple[str,
     name = ENV_KEY if from_env else str(key_path)
     if not from_env:
         if not (app / key_path).exists():
-            raise BadInput(_without_key(app, path, key_path))
+            raise NoKeyError(_without_key(app, path, key_path), (app / path).exists())
         written = _bytes(app, key_path).decode("latin-1").strip(" \t\r\n\f\v\0")
     key = encrypted_file.parse_key(written)
     if key is None:

@@ -10,6 +10,12 @@ from kamalstream.check.finding import as_text, ok, summary
 from kamalstream.hooks import say
 from kamalstream.inspect.adopted import App
 
+#: Here nothing but Copier may be installed: command → what Copier has in its place.
+_WITH_COPIER = {
+    "kamalstream update --data": "copier update --trust --defaults --data",
+    "kamalstream init --data": "copier recopy --trust --defaults --overwrite --data",
+}
+
 
 def report(app: Path) -> bool:
     """Print what the fast checks find in `app`; return whether none of it is an error."""
@@ -19,11 +25,17 @@ def report(app: Path) -> bool:
     say(f"  checked: {_checked(checked)}")
     if to_mend:
         say(f"  {summary(to_mend)}\n")
-        say(as_text(to_mend))
+        say(_with_copier(as_text(to_mend)))
     else:
         say("  nothing to mend")
     say("\n`kamalstream check` asks the real Kamal, Litestream, hadolint, shellcheck and Ruby too.")
     return ok(findings)
+
+
+def _with_copier(text: str) -> str:
+    for command, instead in _WITH_COPIER.items():
+        text = text.replace(command, instead)
+    return text
 
 
 def _checked(app: App) -> str:

@@ -54,6 +54,11 @@ class App:
                 f"{root} has no {ANSWERS}: the template was not rendered there.\n"
                 "Run `kamalstream init` (or `copier copy --trust`) in the app first."
             )
+        if re.search(r"(?m)^<<<<<<< ", text):
+            raise BadInput(
+                f"{ANSWERS} has a conflict in it:\nkeep what is right, and take out <<<<<<<, "
+                "======= and >>>>>>>."
+            )
         answers = yaml_input.load(text, ANSWERS)
         if not isinstance(answers, dict) or not isinstance(answers.get("databases"), dict):
             raise BadInput(f"{ANSWERS} has no answers of kamalstream's template in it.")
