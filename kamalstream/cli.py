@@ -31,6 +31,7 @@ from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
+from kamalstream.commands import remove as remove_command
 from kamalstream.commands import status as status_command
 from kamalstream.commands import update as update_command
 from kamalstream.commands import verify as verify_command
@@ -253,6 +254,17 @@ def verify(
     here = _folder(folder)
     console = _terminal(here, stderr=options.json)
     raise typer.Exit(0 if verify_command.run(here, options, console) else 1)
+
+
+@app.command()
+def remove(
+    folder: AppFolder = Path(),
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+) -> None:
+    """Take out what kamalstream brought; your edits and your data stay."""
+    options = remove_command.Options(yes, dry_run)
+    raise typer.Exit(remove_command.run(_folder(folder), options, _terminal(folder)))
 
 
 def _terminal(folder: Path, stderr: bool = False) -> Terminal:

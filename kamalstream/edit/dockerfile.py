@@ -11,7 +11,7 @@ from dataclasses import replace
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
 from kamalstream.edit.entrypoint import entrypoint_script
-from kamalstream.facts import DOCKERFILE
+from kamalstream.facts import BOOT_RESTORE, DOCKERFILE
 from kamalstream.inspect.image.built import (
     LITESTREAM_IMAGE,
     PLAIN,
@@ -334,3 +334,37 @@ def _unplaced(one: Litestream | None) -> Litestream | None:
 
 def _unplaced_start(one: Start | None) -> Start | None:
     return replace(one, line=0, end=0) if one else None
+
+
+def without(text: str, file: str = DOCKERFILE, build: Build = PLAIN) -> Edited:
+    """Take Litestream and the start of bin/boot-restore out again.
+
+    What does not stand below the comment that we put there may be the owner's own, and is left.
+    """
+    by_hand: list[ByHand] = []
+    have = read_image(text, build).litestream
+    if have:
+        all_lines = lines.split(text)
+        why = "this brings Litestream in, which nothing of ours needs any more"
+        after = lines.remove(text, have.line, have.end, COPY_COMMENT)
+        kept = [(one.word, one.body) for one in parse(text) if one.line != have.line]
+        if all_lines[have.line - 2].strip() == COPY_COMMENT and kept == _said(after):
+            text = after
+        else:
+            said = "".join(all_lines[have.line - 1 : have.end]).rstrip()
+            by_hand.append(ByHand(file, have.line, why, said))
+    start = read_image(text, build).entrypoint
+    if start and start.words and start.words[0].endswith(f"/{BOOT_RESTORE}"):
+        rest = start.words[2:] if start.words[1:2] == ("exec",) else start.words[1:]
+        if rest:
+            all_lines = lines.split(text)
+            end = all_lines[start.end - 1][len(all_lines[start.end - 1].rstrip("\r\n")) :]
+            all_lines[start.line - 1 : start.end] = [f"ENTRYPOINT {json.dumps(rest)}{end}"]
+            text = "".join(all_lines)
+        else:
+            text = lines.remove(text, start.line, start.end, ENTRYPOINT_COMMENT)
+    return Edited(text, tuple(by_hand))
+
+
+def _said(text: str) -> list[tuple[str, str]]:
+    return [(one.word, one.body) for one in parse(text)]

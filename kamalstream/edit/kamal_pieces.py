@@ -220,3 +220,61 @@ def as_written(volumes: Sequence[str], here: Any) -> list[str]:
     """Return `volumes` as the app's list `here` has them: what is mounted there is mounted so."""
     mounted = {target_of(one): str(one) for one in as_list(here)}
     return [mounted.get(target_of(volume), volume) for volume in volumes]
+
+
+def taken_out(file: str, text: str, ours: YamlText) -> Edited:
+    """Return a file of Kamal's without what is for the backups; `ours` is config/deploy.yml.
+
+    A time limit and an alias go where they are as we write them. What cannot be taken out with
+    certainty is by hand.
+    """
+    try:
+        mine = YamlText(text)
+    except UnsureError as unsure:
+        if "litestream" not in text.lower():
+            return Edited(text)
+        why = f"{unsure.why}; take the entries of these names out"
+        return Edited(text, (ByHand(file, unsure.line, why, "\n".join(_NAMES)),))
+    by_hand: list[ByHand] = []
+    steps: list[tuple[Path, Callable[[YamlText], YamlText]]] = [
+        (SIDECAR, lambda now: now.remove(SIDECAR)),
+        (("env", "clear", "LITESTREAM_CONFIG"), lambda now: now.remove(_CONFIG)),
+        (("env", "secret"), lambda now: now.remove_items(("env", "secret"), facts.BUCKET_KEYS)),
+        *((path, _removing(path)) for path in _as_rendered(mine, ours)),
+    ]
+    for path, step in steps:
+        if not mine.has(path):
+            continue
+        try:
+            if path == SIDECAR and not _is_ours(mine, ours):
+                raise UnsureError("the accessory is your own; its keys and files were ours")
+            mine = step(mine)
+        except UnsureError as unsure:
+            by_hand.append(ByHand(file, unsure.line or mine.line(path), unsure.why, ".".join(path)))
+    return Edited(mine.text, tuple(by_hand))
+
+
+_CONFIG: Path = ("env", "clear", "LITESTREAM_CONFIG")
+_NAMES = ("accessories: litestream:", "LITESTREAM_CONFIG", *facts.BUCKET_KEYS)
+
+
+def _is_ours(mine: YamlText, ours: YamlText) -> bool:
+    """Return whether the accessory starts our program, or is a destination's part of one."""
+    start: Path = (*SIDECAR, "options", "entrypoint")
+    return not mine.has((*SIDECAR, "image")) or mine.value(start) == ours.value(start)
+
+
+def _removing(path: Path) -> Callable[[YamlText], YamlText]:
+    return lambda text: text.remove(path)
+
+
+def _as_rendered(mine: YamlText, ours: YamlText) -> Iterator[Path]:
+    """Yield the aliases and settings that came with the backups and are as they were rendered."""
+    for alias in ("backups", "backup-now"):
+        path = ("aliases", alias)
+        if mine.has(path) and mine.value(path) == ours.value(path):
+            yield path
+    for name in ("deploy_timeout", "minimum_version"):
+        # Without our comment it may have been there before.
+        if mine.line((name,)) and mine.block((name,)) == ours.block((name,)):
+            yield (name,)

@@ -33,3 +33,20 @@ def paragraph(text: str, after: int, new: Sequence[str]) -> list[str]:
     above = [""] if lines[after - 1 : after] and lines[after - 1] else []
     below = [""] if lines[after : after + 1] and lines[after] else []
     return [*above, *new, *below]
+
+
+def remove(text: str, first: int, last: int, comment: str = "") -> str:
+    """Take the lines `first` to `last` (from 1) out, and the line `comment` right above them.
+
+    Of two blank lines that meet then, one goes too.
+    """
+    lines = split(text)
+    start = first - 1
+    if comment and start and lines[start - 1].strip() == comment:
+        start -= 1
+    before, behind = lines[:start], lines[last:]
+    if behind and not behind[0].strip() and (not before or not before[-1].strip()):
+        behind = behind[1:]
+    elif before and not behind and not before[-1].strip():
+        before = before[:-1]
+    return "".join([*before, *behind])

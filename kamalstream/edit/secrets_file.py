@@ -236,3 +236,53 @@ def _accepted(after: str, wanted: list[tuple[str, str]]) -> str:
     if _pairs(after) != wanted:
         raise UnsureError("its lines cannot be followed")
     return after
+
+
+def without(file: str, text: str) -> Edited:
+    """Take the bucket's keys out again: their lines, and their names in what they are fetched by.
+
+    A key that is fetched in another way than ours is its owner's own, and is left.
+    """
+    before = assignments(text)
+    extracted = {one: _EXTRACT.fullmatch(one.value) for one in before}
+    keys = {one: found for one in before if (found := extracted[one]) and one.name in BUCKET_KEYS}
+    rest = [one for one in before if one not in keys]
+    others: dict[str, list[str]] = {found["variable"]: [] for one in rest if (found := extracted[one])}
+    for one in rest:
+        if found := extracted[one]:
+            others[found["variable"]].append(found["name"])
+    fetched = {found["variable"] for found in keys.values()}
+    fetches = [one for one in rest if one.name in fetched and _FETCH.fullmatch(one.value)]
+    gone = [*keys, *(one for one in fetches if one.name not in others)]
+    changed = {one: _fewer(one.value, others[one.name]) for one in fetches if one.name in others}
+    after = text
+    for one in sorted([*gone, *changed], key=lambda one: one.line, reverse=True):
+        if one in changed:
+            parts = lines.split(after)
+            said = "".join(parts[one.line - 1 : one.end_line])
+            parts[one.line - 1 : one.end_line] = [said.replace(one.value, changed[one])]
+            after = "".join(parts)
+        else:
+            after = lines.remove(after, one.line, one.end_line, COMMENT)
+    wanted = [(one.name, changed.get(one, one.value)) for one in before if one not in gone]
+    left = [
+        ByHand(file, one.line, "a key of the bucket, fetched in a way of your own", one.name)
+        for one in rest
+        if one.name in BUCKET_KEYS
+    ]
+    try:
+        return Edited(_accepted(after, wanted), tuple(left))
+    except UnsureError as error:
+        said = "\n".join(f"{one.name}={one.value}" for one in gone)
+        return Edited(text, (*left, ByHand(file, error.line, error.why, said)))
+
+
+def _fewer(command: str, names: Sequence[str]) -> str:
+    """Return the `command` of a fetch without the bucket's keys; it may have fetched all there is.
+
+    `names` are those that are still extracted from it.
+    """
+    for key in BUCKET_KEYS:
+        command = re.sub(rf"\s+([\"']?)(?:[^\s\"'()]*/)?{key}\1(?=[\s)])", "", command)
+    whole = re.compile(rf"({_OUR_SCRIPT})(?=\s*\))")
+    return whole.sub(lambda found: " ".join([found[1], *names]), command)

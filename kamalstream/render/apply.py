@@ -52,7 +52,7 @@ def _apply(plan: Plan, kept: str) -> Path | None:
             change.file,
             copies.get(change.file),
             targets[change.file].stat().st_mode & 0o7777 if change.before is not None else 0,
-            journal.digest(change.after),
+            None if change.after is None else journal.digest(change.after),
         )
         for change in plan.changes
     ]
@@ -65,9 +65,14 @@ def _apply(plan: Plan, kept: str) -> Path | None:
         for change in replaced:
             at = copies[change.file]
             (app / at).parent.mkdir(parents=True, exist_ok=True)
-            atomic.replace(app / at, change.before or b"", 0o600)
+            # One that goes comes back from there as it was.
+            mode = 0o600 if change.after is not None else change.mode
+            atomic.replace(app / at, change.before or b"", mode)
         for change in plan.changes:
             at = change.file
+            if change.after is None:
+                targets[at].unlink()
+                continue
             targets[at].parent.mkdir(parents=True, exist_ok=True)
             atomic.replace(targets[at], change.after, change.mode)
         journal.end(app)
@@ -81,6 +86,7 @@ def _apply(plan: Plan, kept: str) -> Path | None:
                 f"{at} cannot be written: {error.strerror}. Everything is as it was."
             ) from error
         raise
+    _without_empty(app, [targets[one.file] for one in plan.changes if one.after is None])
     if not replaced and app.resolve() / "tmp" in folders:
         (app / "tmp").rmdir()
     return app / kept if replaced else None
@@ -94,6 +100,14 @@ def undo(plan: Plan, kept: Path | None) -> str:
     new = [change.file for change in plan.changes if change.before is None]
     back = [f"cp -R {shlex.quote(str(kept.relative_to(plan.app)))}/. ."] if kept else []
     return " && ".join([*back, *([f"rm -f -- {shlex.join(new)}"] if new else [])])
+
+
+def _without_empty(app: Path, gone: list[Path]) -> None:
+    """Remove the folders of the app that nothing is in any more; git keeps none either."""
+    for folder in reversed(_above(gone)):
+        if app.resolve() in folder.parents:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _above(files: list[Path]) -> list[Path]:

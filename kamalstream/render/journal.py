@@ -22,7 +22,7 @@ FILE = "tmp/kamalstream.journal"
 
 @dataclass(frozen=True)
 class Entry:
-    """A `file` of the app that gets the content with the hash `after`.
+    """A `file` of the app that gets the content with the hash `after`, or goes (None).
 
     `copy` is where its present content is kept, None for a new file; `mode` is its present mode.
     """
@@ -30,7 +30,7 @@ class Entry:
     file: str
     copy: str | None
     mode: int
-    after: str
+    after: str | None
 
 
 def digest(content: bytes) -> str:
@@ -94,10 +94,11 @@ def _take_back(app: Path, entry: Entry) -> None:
             atomic.sweep(one)
     before = read_bytes(app, entry.copy) if entry.copy else None
     now = read_bytes(app, entry.file)
-    if now is not None and digest(now) == entry.after:
+    if (None if now is None else digest(now)) == entry.after:
         if copy is None:
-            target.unlink()
+            target.unlink(missing_ok=True)
         elif before is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
             atomic.replace(target, before, entry.mode)
             now = before
     if copy and now == before:

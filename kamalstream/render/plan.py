@@ -19,17 +19,21 @@ from kamalstream.edit.wanted import wanted_settings
 from kamalstream.facts import ANSWERS, EXECUTABLES, GUIDE, OWNABLE, PRODUCTION_RB
 from kamalstream.inspect.stock import owned
 
-#: `whole` are files that were as Rails or Kamal wrote them, `ours` all others that are rendered.
-Kind = Literal["new", "ours", "whole", "edited"]
+#: `whole` are files that were as Rails or Kamal wrote them, `ours` all others that are rendered;
+#: `without` those that get lines of ours taken out, and `gone` those that go.
+Kind = Literal["new", "ours", "whole", "edited", "without", "gone"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file that gets other content: `before` is None for a new one; `mode` is what it gets."""
+    """A file that gets other content: `before` is None for a new one; `mode` is what it gets.
+
+    `after` is None for one that goes.
+    """
 
     file: str
     before: bytes | None
-    after: bytes
+    after: bytes | None
     mode: int
     kind: Kind
 

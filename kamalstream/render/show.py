@@ -47,13 +47,15 @@ _GROUPS = {
     "edited": "Yours, with a few lines more",
     "whole": "As Rails or Kamal wrote them until now; replaced",
     "ours": "Replaced; what was there is kept below tmp/",
+    "without": "Stay, without the lines that are for the backups",
+    "gone": "Removed",
 }
 
 
 def differences(plan: Plan) -> Iterator[str]:
-    """Yield the lines of a unified diff of every file that is there already."""
+    """Yield the lines of a unified diff of every file that is there already, and stays."""
     for change in plan.changes:
-        if change.before is not None:
+        if change.before is not None and change.after is not None:
             yield from _diff(change)
             yield ""
 
@@ -61,7 +63,7 @@ def differences(plan: Plan) -> Iterator[str]:
 def _diff(change: Change) -> Iterator[str]:
     before, after = (
         content.decode("utf-8", "replace").splitlines()
-        for content in (change.before or b"", change.after)
+        for content in (change.before or b"", change.after or b"")
     )
     names = (f"a/{change.file}", f"b/{change.file}")
     lines = list(difflib.unified_diff(before, after, *names, lineterm=""))
@@ -81,8 +83,9 @@ def overview(plan: Plan) -> Iterator[str]:
             yield heading
         for change in here:
             come, go = change.counts
-            size = f"+{come}" + (f" -{go}" if go else "")
-            yield f"  {change.file:<33} {size:>8}  {_WHAT.get(change.file, '')}".rstrip()
+            size = " ".join([*([f"+{come}"] * bool(come or not go)), *([f"-{go}"] * bool(go))])
+            what = _WHAT.get(change.file, "") if kind != "without" else ""
+            yield f"  {change.file:<33} {size:>8}  {what}".rstrip()
 
 
 def left_alone(plan: Plan) -> Iterator[str]:
