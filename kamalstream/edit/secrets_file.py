@@ -247,10 +247,10 @@ def without(file: str, text: str) -> Edited:
     extracted = {one: _EXTRACT.fullmatch(one.value) for one in before}
     keys = {one: found for one in before if (found := extracted[one]) and one.name in BUCKET_KEYS}
     rest = [one for one in before if one not in keys]
-    others: dict[str, list[str]] = {found["variable"]: [] for one in rest if (found := extracted[one])}
+    others: dict[str, list[str]] = {}
     for one in rest:
         if found := extracted[one]:
-            others[found["variable"]].append(found["name"])
+            others.setdefault(found["variable"], []).append(found["name"])
     fetched = {found["variable"] for found in keys.values()}
     fetches = [one for one in rest if one.name in fetched and _FETCH.fullmatch(one.value)]
     gone = [*keys, *(one for one in fetches if one.name not in others)]
