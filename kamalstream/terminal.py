@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import termios
 import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
+from prompt_toolkit.application import get_app
 from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import FormattedTextControl, Window
+from prompt_toolkit.widgets import ValidationToolbar
 from questionary import Question
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -22,6 +27,27 @@ from kamalstream.printable import printable
 
 # Ctrl-D leaves as Ctrl-C does: also a list, and a question of Copier's, which pass over it.
 ANSI_SEQUENCES["\x04"] = Keys.ControlC
+
+
+class _Refusal(ValidationToolbar):
+    """What is wrong with an answer, on as many lines as it takes; prompt_toolkit has one, cut."""
+
+    def __init__(self, show_position: bool = False) -> None:
+        super().__init__(show_position)
+        words = FormattedTextControl(self._words, style="class:validation-toolbar")
+        self.container.content = Window(words, dont_extend_height=True)
+
+    def _words(self) -> str:
+        error = get_app().current_buffer.validation_error
+        # Copier says before it which question it is, and that stands right above.
+        said = re.sub(
+            r"\AValidation error for question '\w+': ", "", error.message if error else ""
+        )
+        return _folded(said, get_app().output.get_size().columns, indent=0)
+
+
+# The name in the package is that of a function in the module.
+vars(import_module("prompt_toolkit.shortcuts.prompt"))["ValidationToolbar"] = _Refusal
 
 _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
@@ -65,14 +91,13 @@ def fold(text: str, console: Console) -> str:
     return "\n".join(_folded(line, console.width) for line in text.splitlines())
 
 
-def _folded(line: str, width: int) -> str:
+def _folded(line: str, width: int, indent: int = 4) -> str:
     if len(line) <= width:
         return line
-    indent = len(line) - len(line.lstrip())
     return textwrap.fill(
         line,
         width,
-        subsequent_indent=" " * (indent + 4),
+        subsequent_indent=" " * (len(line) - len(line.lstrip()) + indent),
         break_long_words=False,
         break_on_hyphens=False,
         drop_whitespace=True,

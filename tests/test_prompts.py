@@ -76,17 +76,15 @@ def test_a_region_that_is_not_listed_is_typed(wizard: Wizard) -> None:
 
 def test_a_bad_answer_is_said_at_once_and_asked_again(wizard: Wizard) -> None:
     wizard.answers("Name of the app.", CLEAR_LINE + "My App")
-    wizard.sees("'app_name': use at most 50 lower-case letters")
+    wizard.sees("'app_name': like my-app: use at most 50 lower-case letters")
     wizard.child.send(CLEAR_LINE + "notes" + ENTER)
     wizard.answers("Address of the server")
-    wizard.sees(
-        "'server_ip': give the address of your server, for example 203.0.113.10 (is missing)"
-    )
+    wizard.sees("'server_ip': like 203.0.113.10: give the address of your server (is missing)")
     wizard.child.send("YOUR_SERVER_IP" + ENTER)
     wizard.sees('("YOUR_SERVER_IP" is a placeholder)')
     wizard.child.send(CLEAR_LINE + "203.0.113.7" + ENTER)
     wizard.answers("Public host name", "https://notes.example.com")
-    wizard.sees("'domain': give the host name alone, for example app.example.com")
+    wizard.sees("'domain': like app.example.com: give the host name alone")
     wizard.child.send(CLEAR_LINE + "notes.example.com" + ENTER)
     wizard.sees("Which S3-compatible storage")
 

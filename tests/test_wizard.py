@@ -13,6 +13,7 @@ import pytest
 
 from kamalstream.ask.answers import is_asked
 from kamalstream.ask.questions import questions
+from kamalstream.ask.review import LABELS
 from kamalstream.facts import PROVIDERS
 
 from .fixtures_init import files_of
@@ -99,9 +100,10 @@ def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizar
     init.sees("Rails 8.1.1; Ruby 3.4.7 (.ruby-version)")
     init.asks_everything()
     init.sees("Is all of this right?")
-    init.sees("server_ip 203.0.113.7")
-    init.sees("databases primary: storage/production.sqlite3")
+    init.sees("Server 203.0.113.7")
+    init.sees("Databases primary: storage/production.sqlite3")
     init.sees("cable: storage/production_cable.sqlite3")
+    init.sees("Backups are kept 30 days")
     init.child.send(ENTER)
     init.sees("+++ b/Dockerfile")
     # What matters is last, after the pager.
@@ -116,6 +118,22 @@ def test_a_few_answers_a_look_and_a_yes_adopt_an_app(wizard: Callable[..., Wizar
     assert "\x1b[32m" in init.seen  # green
 
 
+def test_every_answer_has_a_name_on_the_page() -> None:
+    shown = {name for name in questions() if is_asked(name) and name != "advanced"}
+    assert set(LABELS) == {*shown, "own_files"}
+    assert max(map(len, LABELS.values())) <= 18
+
+
+def test_a_refusal_is_read_to_its_end(wizard: Callable[..., Wizard]) -> None:
+    init = wizard()
+    init.answers("Does the bucket exist?")
+    init.answers("Address of the server", "http://a/b")
+    # Of 80 columns Copier takes 43 for the name of the question, which stands above.
+    init.sees("like 203.0.113.10: give one IPv4 or IPv6 address or host name, without scheme,")
+    init.sees('user or port ("http://a/b" is not a server address)')
+    assert "Validation error" not in init.seen
+
+
 def test_only_what_the_app_does_not_say_is_asked_and_the_second_time_nothing(
     wizard: Callable[..., Wizard],
 ) -> None:
@@ -125,7 +143,7 @@ def test_only_what_the_app_does_not_say_is_asked_and_the_second_time_nothing(
     init.answers("as AWS S3 writes it", DOWN * PROVIDERS["aws"]["regions"].index("eu-central-1"))
     init.answers("Name of the bucket", "atelier-backups")
     init.sees("Is all of this right?")
-    init.sees("server_ip 198.51.100.23")
+    init.sees("Server 198.51.100.23")
     init.child.send(ENTER)
     init.answers("Write these changes?", "y", end="")
     init.sees("What comes next:")
@@ -150,8 +168,8 @@ def test_a_pasted_address_answers_for_provider_region_and_bucket(
     init.child.send(CLEAR_LINE + page + ENTER)
     init.sees("Scaleway Object Storage charges nothing, whatever is written")
     init.sees("Is all of this right?")
-    init.sees("endpoint https://s3.nl-ams.scw.cloud")
-    init.sees("bucket atelier")
+    init.sees("Endpoint https://s3.nl-ams.scw.cloud")
+    init.sees("Bucket atelier")
     init.child.send(ENTER)
     init.answers("Write these changes?", "y", end="")
     init.sees("What comes next:")
@@ -165,7 +183,7 @@ def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     init = wizard("--dry-run")
     init.asks_everything()
     init.sees("Is all of this right?")
-    init.sees("heartbeat_url")
+    init.sees("Heartbeat")
     init.chooses("storage_provider")
     init.answers("Which S3-compatible storage", DOWN)  # AWS
     # What hangs on it is asked again, with the default that fits.
@@ -173,7 +191,7 @@ def test_an_answer_can_be_changed_on_the_page_of_all_answers(
     init.sees("us-east-1")
     init.child.send(ENTER)
     init.sees("Is all of this right?")
-    init.sees("storage_provider aws")
+    init.sees("Storage AWS S3")
     init.child.send(ENTER)
     init.sees("+++ b/config/deploy.yml")
     assert init.ends() == 0
@@ -187,12 +205,12 @@ def test_who_changes_the_registry_is_asked_for_the_user_name_there(
     init = wizard("--dry-run")
     init.asks_everything()
     init.sees("Is all of this right?")
-    init.sees("heartbeat_url")
+    init.sees("Heartbeat")
     init.chooses("registry_server")
     init.answers("Container registry.", CLEAR_LINE + "ghcr.io")
     init.answers("Your user name at ghcr.io", "jane")
     init.sees("Is all of this right?")
-    init.sees("registry_username jane")
+    init.sees("User at it jane")
     init.child.send(ENTER)
     init.sees("+++ b/config/deploy.yml")
     assert init.ends() == 0
@@ -210,14 +228,14 @@ def test_whose_the_files_are_can_be_changed(
     )
     init = Wizard(template, app)
     init.asks_everything()
-    init.sees("own_files Dockerfile")
-    init.sees("heartbeat_url")
+    init.sees("Files of yours Dockerfile")
+    init.sees("Heartbeat")
     init.chooses("own_files")
     init.sees("Files that are yours")
     init.answers("bin/docker-entrypoint", CLEAR_LINE + "[]")
     init.sees("Is all of this right?")
-    init.sees("own_files none")
-    init.sees("heartbeat_url")
+    init.sees("Files of yours none")
+    init.sees("Heartbeat")
     init.child.send(ENTER)
     init.sees("-# Last stage")
     init.sees("Replaced; what was there is kept below tmp/")
@@ -240,8 +258,8 @@ def test_what_is_to_be_put_in_by_hand_stands_last_and_then_enter_means_no(
     init = Wizard(template, app)
     init.asks_everything()
     init.sees("Is all of this right?")
-    init.sees("own_files config/deploy.yml")
-    init.sees("heartbeat_url")
+    init.sees("Files of yours config/deploy.yml")
+    init.sees("Heartbeat")
     init.child.send(ENTER)
     init.sees("config/litestream.yml +")
     init.sees("To put in by hand")
