@@ -66,16 +66,21 @@ class Shop:
         )
         try:
             yield
-            # The jobs' database is looked at less often than the others.
-            deadline = time.monotonic() + 60
-            keys = [entry.key for entry in replicated(text)]
-            while not all(self.s3.holds(self.bucket, key) for key in keys):
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            time.sleep(3)
+            self.is_uploaded()
+            # Time to begin; it uploads the rest before it ends.
+            time.sleep(2)
         finally:
             process.terminate()
             process.wait(60)
+
+    def is_uploaded(self) -> None:
+        """Wait for the first upload of each database; the jobs' is looked at less often."""
+        deadline = time.monotonic() + 60
+        text = (self.app / "config/litestream.yml").read_text()
+        keys = [entry.key for entry in replicated(text)]
+        while not all(self.s3.holds(self.bucket, key) for key in keys):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
     def verify(
         self, *arguments: str | Path, **environment: str
@@ -260,7 +265,7 @@ def test_the_sidecar_writes_by_itself_so_that_the_age_of_a_backup_tells_somethin
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
     }
     with shop.replicating("sh", str(shop.app / "bin/one-writer"), **marking):
-        time.sleep(3)
+        shop.is_uploaded()
         before = shop.newest()
         # A database that is not there is not made: it would take the place of a backup.
         queue = Path(on_disk(shop.disk, QUEUE))

@@ -71,7 +71,10 @@ def mask(text: str) -> tuple[str, str, Unmask]:
 
     read = plain
     for start, end in silent_lines:
-        read = read[:start] + "\n" * (end - start) + read[end:]
+        # Blanks before the tag stay: right of a text's indent they are a line of that text.
+        tag = text[start:end].lstrip(" \t")
+        blanks = text[start : end - len(tag)]
+        read = read[:start] + blanks + "\n" * len(tag) + read[end:]
 
     def back(found: re.Match[str]) -> str:
         number = ord(found[1]) - _FIRST
