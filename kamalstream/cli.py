@@ -20,12 +20,12 @@ from typing import Annotated, Any
 
 import typer
 
-from kamalstream import facts
+from kamalstream import facts, git
 from kamalstream.ask.bill import in_words
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
-from kamalstream.check.finding import as_json, as_text, ok, summary
+from kamalstream.check.finding import as_github, as_json, as_text, ok, summary
 from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
@@ -38,7 +38,7 @@ from kamalstream.commands import verify as verify_command
 from kamalstream.errors import INTERRUPTED, BadInput, Interrupted
 from kamalstream.facts import APPLICATION_RB
 from kamalstream.inspect.adopted import App
-from kamalstream.inspect.literal_secrets import literal_secrets
+from kamalstream.inspect.literal_secrets import literal_secrets, masked
 from kamalstream.printable import printable
 from kamalstream.terminal import Terminal, fold
 
@@ -74,6 +74,14 @@ class Format(str, Enum):
 
     text = "text"
     json = "json"
+
+
+class CheckFormat(str, Enum):
+    """The same for `check`."""
+
+    text = "text"
+    json = "json"
+    github = "github"
 
 
 def _say_version(wanted: bool) -> None:
@@ -148,7 +156,9 @@ def check(
         bool, typer.Option("--live", help="the domain, the server and the bucket too")
     ] = False,
     no_programs: Annotated[bool, typer.Option("--no-programs", help=_WITHOUT)] = False,
-    format: Annotated[Format, typer.Option(help="text for people, json for scripts")] = Format.text,
+    format: Annotated[
+        CheckFormat, typer.Option(help="github: annotations of a workflow")
+    ] = CheckFormat.text,
 ) -> None:
     """Check all files, with the real programs.
 
@@ -168,8 +178,11 @@ def check(
             findings += check_with_programs(checked, step)
         if live:
             findings += check_live(checked, step)
-    if format is Format.json:
+    if format is CheckFormat.json:
         print(as_json(checked.root, findings))
+    elif format is CheckFormat.github:
+        said = as_github(git.below_top(checked.root), findings)
+        print(printable(masked(said, literal_secrets(checked.root))))
     else:
         console = _terminal(checked.root)
         if findings:
@@ -262,7 +275,10 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
 ) -> None:
-    """Take out what kamalstream brought; your edits and your data stay."""
+    """Take out what kamalstream brought.
+
+    Your edits and your data stay.
+    """
     options = remove_command.Options(yes, dry_run)
     raise typer.Exit(remove_command.run(_folder(folder), options, _terminal(folder)))
 

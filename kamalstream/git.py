@@ -157,6 +157,14 @@ def is_repository(folder: Path) -> bool:
         return False
 
 
+def below_top(folder: Path) -> str:
+    """Return where `folder` is in its repository; empty for the top, and where there is none."""
+    try:
+        return git(folder, "rev-parse", "--show-prefix").strip().rstrip("/")
+    except (BadInput, OSError):
+        return ""
+
+
 def committed(app: Path, file: str) -> bytes | None:
     """Return the content of `file` (relative to `app`) in the last commit, None without it."""
     try:

@@ -15,6 +15,7 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from kamalstream import cli
+from kamalstream.check.finding import Finding, as_github
 from kamalstream.check.live import _way_in
 from kamalstream.commands.update import _named
 from kamalstream.inspect.adopted import App
@@ -123,6 +124,30 @@ def test_a_conflict_that_was_left_is_called_one(
     answers.write_text(torn + answers.read_text())
     ran = kamalstream("check", app)
     assert (ran.code, "has a conflict in it" in ran.err) == (2, True)
+
+
+def test_a_pull_request_is_annotated(
+    kamalstream: Callable[..., Ran], deployable: Callable[..., Path], tmp_path: Path
+) -> None:
+    app = deployable(tmp_path / "notes")
+    litestream = app / "config/litestream.yml"
+    litestream.write_text(litestream.read_text().replace("snapshot:", "snapshots:", 1))
+    ran = kamalstream("check", app, "--no-programs", "--format", "github")
+    assert ran.code == 1
+    lines = ran.out.splitlines()
+    # GitHub reads a command a line, and nothing else.
+    assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in lines)
+    place = r"(?m)^::error file=config/litestream.yml,line=\d+,title=litestream.key::"
+    said = re.search(place, ran.out)
+    assert said, ran.out
+
+
+def test_what_an_annotation_says_is_escaped_as_github_reads_it() -> None:
+    finding = Finding("a.b", "note", "a:b,c.rb", 3, "100% :, x\ny", "do\nthat")
+    assert as_github("apps/web", [finding]) == (
+        "::notice file=apps/web/a%3Ab%2Cc.rb,line=3,title=a.b::100%25 :, x%0Ay%0A→ do%0A→ that"
+    )
+    assert as_github("", [Finding("a.b", "error", "", 0, "m")]) == "::error title=a.b::m"
 
 
 def test_a_key_is_offered_only_where_a_server_answers() -> None:

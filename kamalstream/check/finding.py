@@ -41,6 +41,35 @@ def as_json(app: Path, findings: Sequence[Finding]) -> str:
     return json.dumps(answer, indent=2)
 
 
+#: Level → the command of a GitHub workflow.
+_ANNOTATIONS = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+def as_github(folder: str, findings: Sequence[Finding]) -> str:
+    """Return the findings as commands of a GitHub workflow, which annotate the lines they are of.
+
+    `folder` is where the app is below the root of the repository, "" for the root itself. Source:
+    docs.github.com, "Workflow commands for GitHub Actions"; what is escaped is from its toolkit,
+    packages/core/src/command.ts.
+    """
+    return "\n".join(_annotation(folder, finding) for finding in findings)
+
+
+def _annotation(folder: str, finding: Finding) -> str:
+    place = {
+        "file": f"{folder}/{finding.file}".lstrip("/") if finding.file else "",
+        "line": str(finding.line or ""),
+        "title": finding.id,
+    }
+    said = ",".join(f"{name}={_escaped(value, ',:')}" for name, value in place.items() if value)
+    text = "\n→ ".join([finding.message, *finding.fix.splitlines()])
+    return f"::{_ANNOTATIONS[finding.level]} {said}::{_escaped(text)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    return "".join(f"%{ord(one):02X}" if one in f"%\r\n{more}" else one for one in text)
+
+
 def as_text(findings: Sequence[Finding]) -> str:
     """Return the findings grouped by file, the worst first in each, without colour.
 
