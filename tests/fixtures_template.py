@@ -40,12 +40,16 @@ def commit(folder: Path, message: str) -> None:
     git(folder, "commit", "-q", "--allow-empty", "-m", message)
 
 
+#: What nothing is rendered from.
+NOT_RENDERED = ("tests/", "docs/", ".ci/", "e2e/", "corpus/", "benchmarks/")
+
+
 def snapshot(target: Path, tag: str = RELEASE) -> Path:
     """Make `target` a repository with the template as the working tree has it now, and tag it."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
-        if name.startswith(("tests/", "docs/", ".ci/")) or not source.is_file():
+        if name.startswith(NOT_RENDERED) or not source.is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
