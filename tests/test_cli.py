@@ -214,3 +214,35 @@ def test_a_command_that_asks_nothing_is_left_in_the_same_way(
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 130
+
+
+@pytest.mark.parametrize(
+    ("environment", "redirected", "code"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, "", 0),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "", 0),
+        ({}, ">/dev/full", 1),
+        ({}, ">&-", 0),
+        ({}, "| head -c 1", 0),
+    ],
+)
+def test_output_that_cannot_be_written_ends_in_no_traceback(
+    deployable: Callable[..., Path],
+    tmp_path: Path,
+    environment: dict[str, str],
+    redirected: str,
+    code: int,
+) -> None:
+    app = deployable(tmp_path / "notes")
+    (app / "config/litestream.yml").rename(app / "k\u00fcche.yml")
+    command = f'"$@" --no-programs --format json {redirected}'
+    if code == 0 and not redirected:
+        command = f"{command}; [ $? = 1 ]"
+    ran = subprocess.run(
+        ["bash", "-c", command, "bash", *COMMAND, "check", app],
+        env={**os.environ, **environment},
+        capture_output=True,
+    )
+    assert b"Traceback" not in ran.stderr, ran.stderr
+    assert len(ran.stderr.splitlines()) <= 1, ran.stderr
+    assert ran.returncode == code or redirected == ">&-"

@@ -13,6 +13,9 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from kamalstream.edit.credentials import NAMES, presence
+from kamalstream.prove.s3 import ScratchS3
+
+from .conftest import requires
 
 KEY = "00112233445566778899aabbccddeeff"
 ID, SECRET = "AKIAEXAMPLEID", "wJalrXUtnFEMIK7MDENG/x=="
@@ -126,3 +129,40 @@ def test_ctrl_c_stores_nothing(app: Path) -> None:
     child.close()
     assert child.exitstatus == 130
     assert not (app / FILE).exists()
+
+
+def test_without_the_master_key_nothing_is_asked(app: Path) -> None:
+    (app / "config/master.key").unlink()
+    child = _terminal(app)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+    assert "Access key id" not in child.before
+    assert "config/master.key" in child.before
+
+
+@requires("weed")
+def test_keys_that_were_typed_are_tried_on_the_bucket(
+    deployable: Callable[..., Path], tmp_path: Path, s3: ScratchS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAILS_MASTER_KEY", raising=False)
+    s3.create_bucket("typed-keys")
+    app = deployable(
+        tmp_path / "notes", storage_provider="custom", endpoint=s3.endpoint, bucket="typed-keys"
+    )
+    (app / FILE).unlink()
+    (app / "config/master.key").write_text(KEY)
+
+    def told(key: str, secret: str) -> str:
+        child = _terminal(app)
+        child.expect("Access key id of the bucket .hidden")
+        child.send(key + "\r")
+        child.expect("Secret access key .hidden")
+        child.send(secret + "\r")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        return str(child.before)
+
+    assert "does not open with them" in told(ID, SECRET)
+    assert "opens with them" in told(s3.access_key, s3.secret_key)
