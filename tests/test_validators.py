@@ -126,9 +126,12 @@ def test_what_is_no_value_of_its_question_has_no_completion() -> None:
 def test_any_answer_is_judged_as_its_question_judges_it(name: str, answer: str | int) -> None:
     found = problems({**GOOD, name: answer}).get(name, "")
     if ASKED[name]["type"] == "str":
-        # At a prompt what to write comes first.
-        [*words] = re.findall(r"\w+", found)
-        assert sorted(words) == sorted(re.findall(r"\w+", problem(name, str(answer))))
+        # At a prompt what to write comes first: "like my-app: …" for "…, for example my-app".
+        said, asked = (
+            sorted(re.findall(r"\w+", re.sub(r", for example |\blike ", " ", text)))
+            for text in (found, problem(name, str(answer)))
+        )
+        assert said == asked
     elif ASKED[name]["type"] == "yaml":
         assert found
 
