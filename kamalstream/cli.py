@@ -29,6 +29,7 @@ from kamalstream.check.finding import as_github, as_json, as_text, ok, summary
 from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
+from kamalstream.commands import destination as destination_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
 from kamalstream.commands import remove as remove_command
@@ -205,6 +206,19 @@ def credentials(
     """
     here = _folder(folder)
     raise typer.Exit(credentials_command.run(here, stdin, _terminal(here)))
+
+
+@app.command()
+def destination(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="staging, for example")],
+    folder: AppFolder = Path(),
+    data: Annotated[list[str] | None, typer.Option(help="server_ip=… or domain=…")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
+) -> None:
+    """Add a deployment beside the others, with backups, a volume and secrets of its own."""
+    options = destination_command.Options(tuple(data or ()), yes, dry_run)
+    raise typer.Exit(destination_command.run(_folder(folder), name, options, _terminal(folder)))
 
 
 @app.command()

@@ -6,7 +6,6 @@ import posixpath
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,8 +28,8 @@ from kamalstream.render.apply import apply, refuse_unwritable, undo
 from kamalstream.render.journal import take_back
 from kamalstream.render.plan import Change, Plan
 from kamalstream.render.show import differences, overview
-from kamalstream.render.source import Source, template_source
-from kamalstream.render.with_copier import at_hand, render
+from kamalstream.render.source import template_source
+from kamalstream.render.with_copier import release_of, render
 from kamalstream.terminal import diff_line, fold, page
 
 _NO_TERMINAL = (
@@ -67,8 +66,12 @@ def run(folder: Path, options: Options, console: Console) -> int:
     app = App(folder)
     try:
         with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
-            with console.status("reading the app"):
-                rendered = _render(app, Path(scratch))
+            rendered = Path(scratch, folder.name)
+            with (
+                console.status("reading the app"),
+                release_of(template_source(), app.answers) as template,
+            ):
+                render(template, rendered, Asking(earlier(folder)))
             planned, stay = _plan(Removal(folder, rendered, app.kamal))
         page(Text("\n").join(map(diff_line, differences(planned))), console)
         _say([*overview(planned), "", *_left(planned.by_hand, stay)], console)
@@ -88,20 +91,6 @@ def run(folder: Path, options: Options, console: Console) -> int:
     console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)
     console.print(last, soft_wrap=True, markup=False)
     return 1 if planned.by_hand else 0
-
-
-def _render(app: App, scratch: Path) -> Path:
-    """Return a folder with what the release renders that the app is on, else the one at hand."""
-    source, answers = template_source(), Asking(earlier(app.root))
-    commit = app.answers.get("_commit")
-    if commit and source.ref:
-        # Whatever git says of a release that is not there, or Copier of answers it does not know.
-        with suppress(Exception), at_hand(Source(source.location, str(commit))) as template:
-            render(template, scratch / "was" / app.root.name, answers)
-            return scratch / "was" / app.root.name
-    with at_hand(source) as template:
-        render(template, scratch / "now" / app.root.name, answers)
-        return scratch / "now" / app.root.name
 
 
 def _plan(removal: Removal) -> tuple[Plan, dict[str, str]]:

@@ -31,7 +31,7 @@ from kamalstream.render.apply import apply
 from kamalstream.render.journal import take_back
 from kamalstream.render.plan import Plan, plan
 from kamalstream.render.show import by_hand, left_alone, overview
-from kamalstream.render.with_copier import in_place, render
+from kamalstream.render.with_copier import in_place, keep_source, render
 
 _KEYS = ("bin/rails credentials:edit", "add access_key_id and secret_access_key below litestream:")
 
@@ -82,7 +82,7 @@ def _adopt(
         source = in_place(template)
         rendered, last = Path(scratch, "now", app.name), Path(scratch, "last", app.name)
         settled = render(source, rendered, Asking(known.given, known.offered))
-        _name_source(rendered / ANSWERS, told)
+        keep_source(rendered / ANSWERS, told)
         if before:
             render(source, last, Asking(before))
         planned = plan(Adoption(app, settled, rendered, last if before else None, facts.kamal))
@@ -100,15 +100,6 @@ def _chosen(
         for name, value in answers.items()
         if not name.startswith("_") and (name in data or value != by_itself.get(name))
     }
-
-
-def _name_source(file: Path, told: str) -> None:
-    """Have the answers file name the template as Copier was told, not its clone."""
-    metadata = ("_commit:", "_src_path:")
-    kept = [one for one in file.read_text("utf-8").splitlines() if not one.startswith(metadata)]
-    named = [line for line in told.splitlines() if line.startswith(metadata)]
-    at = next((n for n, line in enumerate(kept) if not line.startswith("#")), len(kept))
-    file.write_text("\n".join([*kept[:at], *named, *kept[at:]]) + "\n", "utf-8")
 
 
 def _say(planned: Plan, kept: Path | None, app: Path) -> None:

@@ -30,6 +30,26 @@ def at_hand(source: Source) -> Iterator[Template]:
         template._cleanup()
 
 
+@contextmanager
+def release_of(source: Source, answers: Mapping[str, Any]) -> Iterator[Template]:
+    """Yield the template as it was for an app with the `answers`, else the one that is at hand."""
+    commit = str(answers.get("_commit") or "")
+    named = Template(source.location, commit) if commit and source.ref else None
+    try:
+        # Clones it; whatever git says of a release that is not there.
+        found = bool(named and named.local_abspath)
+    except Exception:
+        found = False
+    if named and found:
+        try:
+            yield named
+        finally:
+            named._cleanup()
+        return
+    with at_hand(source) as template:
+        yield template
+
+
 def in_place(folder: Path) -> Template:
     """Return the template that is in `folder`, which Copier has cloned already."""
     template = Template(str(folder))
@@ -68,6 +88,15 @@ def render(template: Template, folder: Path, asking: Asking) -> dict[str, Any]:
                 raise _refusal(asking, worker.answers.user, folder.name, error) from None
     answers: dict[str, Any] = yaml.safe_load((folder / ANSWERS).read_text("utf-8"))
     return {name: value for name, value in answers.items() if not name.startswith("_")}
+
+
+def keep_source(file: Path, told: str) -> None:
+    """Have the answers file name the template as the one with the text `told` does."""
+    metadata = ("_commit:", "_src_path:")
+    kept = [one for one in file.read_text("utf-8").splitlines() if not one.startswith(metadata)]
+    named = [line for line in told.splitlines() if line.startswith(metadata)]
+    at = next((n for n, line in enumerate(kept) if not line.startswith("#")), len(kept))
+    file.write_text("\n".join([*kept[:at], *named, *kept[at:]]) + "\n", "utf-8")
 
 
 def _refusal(
