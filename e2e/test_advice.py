@@ -44,10 +44,13 @@ ActionCable.server.broadcast("notes", "hello")
 40.times { SolidCable::Message.any? ? break : sleep(0.25) }
 puts "rows #{SolidCache::Entry.count} #{SolidQueue::Job.count} #{SolidCable::Message.count}"
 """
+# Puma, asked to end, may wait for Solid Queue's plugin, which waits for Puma.
 SERVE = """\
 bin/rails server --binding 127.0.0.1 --port "$0" > log/puma.log 2>&1 & puma=$!
 for turn in $(seq 240); do test -e tmp/worked && break; sleep 0.25; done
-kill $puma; wait $puma
+kill $puma
+for turn in $(seq 40); do kill -0 $puma 2>/dev/null || break; sleep 0.25; done
+kill -KILL $puma 2>/dev/null; wait $puma
 cat log/puma.log; cat tmp/worked
 """
 

@@ -216,7 +216,10 @@ def destination(
     yes: Annotated[bool, typer.Option("--yes", help="write without asking first")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the changes")] = False,
 ) -> None:
-    """Add a deployment beside the others, with backups, a volume and secrets of its own."""
+    """Add a deployment beside the others, say staging.
+
+    It gets backups, a volume and secrets of its own.
+    """
     options = destination_command.Options(tuple(data or ()), yes, dry_run)
     raise typer.Exit(destination_command.run(_folder(folder), name, options, _terminal(folder)))
 
