@@ -45,21 +45,22 @@ ActionCable.server.broadcast("notes", "hello")
 puts "rows #{SolidCache::Entry.count} #{SolidQueue::Job.count} #{SolidCable::Message.count}"
 """
 # Puma, asked to end, may wait for Solid Queue's plugin, which waits for Puma.
-SERVE = """\
-bin/rails server --binding 127.0.0.1 --port "$0" > log/puma.log 2>&1 & puma=$!
-for turn in $(seq 240); do test -e tmp/worked && break; sleep 0.25; done
-kill $puma
-for turn in $(seq 40); do kill -0 $puma 2>/dev/null || break; sleep 0.25; done
-kill -KILL $puma 2>/dev/null; wait $puma
-cat log/puma.log; cat tmp/worked
-"""
-
-AWAIT = """\
-bin/rails server --binding 127.0.0.1 --port 0 > log/puma.log 2>&1 & puma=$!
-for turn in $(seq 240); do grep -q "$0" log/puma.log && break; sleep 0.5; done
-kill $puma 2> log/killed.log; wait $puma
+END = """\
+kill $puma 2> log/killed.log
+(sleep 15; kill -KILL $puma) > log/killed.log 2>&1 &
+wait $puma
 cat log/puma.log
 """
+SERVE = f"""\
+bin/rails server --binding 127.0.0.1 --port "$0" > log/puma.log 2>&1 & puma=$!
+for turn in $(seq 240); do test -e tmp/worked && break; sleep 0.25; done
+{END}cat tmp/worked
+"""
+
+AWAIT = f"""\
+bin/rails server --binding 127.0.0.1 --port 0 > log/puma.log 2>&1 & puma=$!
+for turn in $(seq 240); do grep -q "$0" log/puma.log && break; sleep 0.5; done
+{END}"""
 GONE = "Detected Solid Queue has gone away"
 
 
