@@ -24,7 +24,7 @@ from kamalstream.check import check_files
 from kamalstream.check.finding import as_text, ok
 from kamalstream.edit.adoption import Adoption, read_text
 from kamalstream.edit.new_destination import deploy_file, secrets_file
-from kamalstream.errors import INTERRUPTED, BadInput
+from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.kamal.deployment import PRODUCTION, Deployment
@@ -36,7 +36,7 @@ from kamalstream.render.plan import Change, Plan, plan
 from kamalstream.render.show import by_hand, differences, overview
 from kamalstream.render.source import template_source
 from kamalstream.render.with_copier import keep_source, release_of, render
-from kamalstream.terminal import diff_line, fold, page
+from kamalstream.terminal import asked, diff_line, fold, page
 
 _NAME = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
 _ASKED = {"server_ip": "Address of its server", "domain": "Its public host name"}
@@ -65,27 +65,23 @@ def run(folder: Path, name: str, options: Options, console: Console) -> int:
         take_back(folder)
     app = App(folder)
     main = _main(app, name)
-    try:
-        told = _answers(main, name, _given(options.data), talks)
-        if not talks and not (options.yes or options.dry_run):
-            raise BadInput("there is no terminal to ask on. Say --yes, or --dry-run to only look.")
-        with console.status("reading the app"):
-            planned, missing = _plan(app, main, name, told)
-        page(Text("\n").join(map(diff_line, differences(planned))), console)
-        new = next(one for one in planned.changes if one.file == destination_file(name))
-        console.print(f"{new.file}\n{(new.after or b'').decode()}", soft_wrap=True, markup=False)
-        for line in (*overview(planned), "", *by_hand(planned), *_shared(main, name, missing)):
-            style = "" if line.startswith(" ") else "bold"
-            console.print(Text(fold(line, console), style), soft_wrap=True)
-        if options.dry_run:
-            return 0
-        if not options.yes and not questionary.confirm("Write these changes?").unsafe_ask():
-            console.print("Nothing was changed.")
-            return 0
-        kept = apply(planned, datetime.now())
-    except KeyboardInterrupt:
-        console.print("\nNothing was changed.")
-        return INTERRUPTED
+    told = _answers(main, name, _given(options.data), talks)
+    if not talks and not (options.yes or options.dry_run):
+        raise BadInput("there is no terminal to ask on. Say --yes, or --dry-run to only look.")
+    with console.status("reading the app"):
+        planned, missing = _plan(app, main, name, told)
+    page(Text("\n").join(map(diff_line, differences(planned))), console)
+    new = next(one for one in planned.changes if one.file == destination_file(name))
+    console.print(f"{new.file}\n{(new.after or b'').decode()}", soft_wrap=True, markup=False)
+    for line in (*overview(planned), "", *by_hand(planned), *_shared(main, name, missing)):
+        style = "" if line.startswith(" ") else "bold"
+        console.print(Text(fold(line, console), style), soft_wrap=True)
+    if options.dry_run:
+        return 0
+    if not options.yes and not asked(questionary.confirm("Write these changes?")):
+        console.print("Nothing was changed.")
+        return 0
+    kept = apply(planned, datetime.now())
     console.print(f"[green]Written:[/] {len(planned.changes)} files.")
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)
@@ -136,7 +132,7 @@ def _answers(main: Deployment, name: str, given: Mapping[str, str], talks: bool)
             return _problem(main, key, text) or True
 
         question = f"{_ASKED[key]}:"
-        told[key] = questionary.text(question, offered[key], validate=right).unsafe_ask()
+        told[key] = asked(questionary.text(question, offered[key], validate=right))
     for key, value in told.items():
         if problem := _problem(main, key, value):
             raise BadInput(f"--data {key}: {problem}")

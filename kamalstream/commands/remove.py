@@ -22,7 +22,7 @@ from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.edit.adoption import read_bytes
 from kamalstream.edit.edited import ByHand
 from kamalstream.edit.removal import Removal, edits, gone
-from kamalstream.errors import INTERRUPTED, BadInput
+from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.render.apply import apply, refuse_unwritable, undo
 from kamalstream.render.journal import take_back
@@ -30,7 +30,7 @@ from kamalstream.render.plan import Change, Plan
 from kamalstream.render.show import differences, overview
 from kamalstream.render.source import template_source
 from kamalstream.render.with_copier import release_of, render
-from kamalstream.terminal import diff_line, fold, page
+from kamalstream.terminal import asked, diff_line, fold, page
 
 _NO_TERMINAL = (
     "there is no terminal to ask on. Say --yes to remove without a question, or --dry-run to only "
@@ -64,28 +64,24 @@ def run(folder: Path, options: Options, console: Console) -> int:
     if not (folder / facts.ANSWERS).exists():
         raise BadInput(f"nothing to remove: {folder} has no {facts.ANSWERS}.")
     app = App(folder)
-    try:
-        with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
-            rendered = Path(scratch, folder.name)
-            with (
-                console.status("reading the app"),
-                release_of(template_source(), app.answers) as template,
-            ):
-                render(template, rendered, Asking(earlier(folder)))
-            planned, stay = _plan(Removal(folder, rendered, app.kamal))
-        page(Text("\n").join(map(diff_line, differences(planned))), console)
-        _say([*overview(planned), "", *_left(planned.by_hand, stay)], console)
-        if options.dry_run:
-            return 0
-        question = "Remove kamalstream from the app so?"
-        if not options.yes and not questionary.confirm(question, default=False).unsafe_ask():
-            console.print("Nothing was changed.")
-            return 0
-        last = "\n".join(_elsewhere(app))
-        kept = apply(planned, datetime.now())
-    except KeyboardInterrupt:
-        console.print("\nNothing was changed.")
-        return INTERRUPTED
+    with tempfile.TemporaryDirectory(prefix="kamalstream-") as scratch:
+        rendered = Path(scratch, folder.name)
+        with (
+            console.status("reading the app"),
+            release_of(template_source(), app.answers) as template,
+        ):
+            render(template, rendered, Asking(earlier(folder)))
+        planned, stay = _plan(Removal(folder, rendered, app.kamal))
+    page(Text("\n").join(map(diff_line, differences(planned))), console)
+    _say([*overview(planned), "", *_left(planned.by_hand, stay)], console)
+    if options.dry_run:
+        return 0
+    question = "Remove kamalstream from the app so?"
+    if not options.yes and not asked(questionary.confirm(question, default=False)):
+        console.print("Nothing was changed.")
+        return 0
+    last = "\n".join(_elsewhere(app))
+    kept = apply(planned, datetime.now())
     console.print("[green]Removed.[/] Nothing is committed yet.")
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)

@@ -302,8 +302,7 @@ def _accepted(
     entrypoint: Start | None = None,
 ) -> str:
     """Return `after` if it says what `before` says and exactly the instructions `added`."""
-    new = [(one.word, one.body) for one in parse(after)]
-    old = [(one.word, one.body) for one in parse(before)]
+    new, old = _said(after), _said(before)
     at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(old))
     spliced = old[:at] + added + old[at:]
     then, now = read_image(before, build), read_image(after, build)
