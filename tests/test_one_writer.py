@@ -57,8 +57,6 @@ class Server:
         done = self.run("bin/boot-restore", "exec", "true")
         if done.returncode == 0:
             self.execute("CREATE TABLE IF NOT EXISTS notes (body)")
-            # Litestream 0.3 misses a first write of one page (docs/reliability.md).
-            self.execute("CREATE INDEX IF NOT EXISTS bodies ON notes (body)")
         return done
 
     def start(self, *, every: float = 60) -> None:
@@ -405,6 +403,8 @@ def test_on_s3_it_is_the_same(
         old.write("1", "2")
         old.stop(signal.SIGKILL)
         assert old.is_ours() == 0
+        # Litestream 0.3 orders what two servers wrote by S3's whole seconds (docs/reliability.md).
+        time.sleep(1.1)
         new.start()
         assert new.boot().returncode == 0
         new.write("3")
