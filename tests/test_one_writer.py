@@ -305,6 +305,51 @@ def test_a_restore_to_an_earlier_moment_goes_on_and_so_does_its_undoing(old: Ser
     assert old.restored() == ["1", "2", "3", "4", "6"]
 
 
+def test_a_copy_of_another_deployments_data_begins_the_backup_anew(
+    old: Server, server: Servers, tmp_path: Path
+) -> None:
+    old.stop()
+    production = tmp_path / "production.yml"
+    production.write_text(old.config.read_text())
+    staging = server("staging")
+    staging.config.write_text(staging.config.read_text().replace("/bucket", "/staging"))
+    staging.start()
+    assert staging.boot().returncode == 0
+    staging.write("of staging", "more")
+    uploaded = {path: path.stat().st_mtime_ns for path in (tmp_path / "bucket").rglob("*")}
+    stamp, file = "20260101T000000Z", str(staging.database)
+    copy = ("bin/restore", "--on-server", "copy", stamp, "-")
+
+    unreadable = tmp_path / "unreadable.yml"
+    unreadable.write_text(production.read_text().replace("/bucket", "/none"))
+    refused = staging.run(*copy, str(unreadable), file, str(old.database))
+    assert refused.returncode == 1
+    assert "with the keys of the deployment that gets the copy:" in refused.stderr
+    assert staging.rows == ["of staging", "more"]
+
+    done = staging.run(*copy, str(production), file, str(old.database))
+    assert done.returncode == 0, done.stderr
+    staging.stop()
+    assert staging.run("bin/restore", "--on-server", "swap", stamp, file).returncode == 0
+    assert staging.is_ours() == 0
+    assert staging.boot().returncode == 0
+    staging.start()
+    staging.write("after")
+    assert staging.restored() == ["1", "2", "3", "after"]
+    # Production's is as it was, and goes on.
+    now = {path: path.stat().st_mtime_ns for path in (tmp_path / "bucket").rglob("*")}
+    assert now == uploaded
+    old.start()
+    old.write("4")
+    assert old.restored() == ["1", "2", "3", "4"]
+    # The way back.
+    staging.stop()
+    assert staging.run("bin/restore", "--on-server", "swap-back", stamp, file).returncode == 0
+    staging.start()
+    staging.write("again")
+    assert staging.restored() == ["of staging", "more", "again"]
+
+
 def test_what_fails_before_anything_was_uploaded_is_put_back_as_it_was(old: Server) -> None:
     stamp, file = "20260101T000000Z", str(old.database)
     on_server = ("bin/restore", "--on-server")
@@ -416,6 +461,12 @@ def test_on_s3_it_is_the_same(
         new.env["LITESTREAM_SECRET_ACCESS_KEY"] = "another"
         assert new.is_ours() == 2
         assert new.boot().returncode == 0
+        source = tmp_path / "production.yml"
+        source.write_text(new.config.read_text())
+        copy = ("--on-server", "copy", "20260101T000000Z", "-", str(source))
+        denied = new.run("bin/restore", *copy, *[str(new.database)] * 2)
+        assert denied.returncode == 1
+        assert "they must be able to list and read there too" in denied.stderr
     finally:
         old.stop(signal.SIGKILL)
         new.stop(signal.SIGKILL)

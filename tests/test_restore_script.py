@@ -18,6 +18,7 @@ from .conftest import requires
 def restore(fresh: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the rendered bin/restore where a call of kamal would be seen."""
     app = fresh(destinations={"staging": {"databases": {"primary": "storage/staging.sqlite3"}}})
+    (app / "config/deploy.staging.yml").write_text("")
     kamal = app / "kamal"
     kamal.write_text("#!/bin/sh\ntouch called\n")
     kamal.chmod(0o755)
@@ -87,6 +88,17 @@ def test_a_destination_has_databases_of_its_own(
         (("--undo", "--timestamp", "10:00"), "--take-over go with --database alone"),
         (("--before-deploy", "--timestamp", "10:00"), "not both"),
         (("--timestamp",), "--timestamp wants a value"),
+        (("--from", "production"), "--from wants --destination"),
+        (("--from", "prod", "--destination", "staging"), 'no destination "prod"'),
+        (("--from", "production", "--destination", "qa"), "(no config/deploy.qa.yml)"),
+        (("--from", "../x", "--destination", "staging"), 'no destination "../x"'),
+        (("--from", "staging", "--destination", "staging"), "have the same backup"),
+        (("--from", "staging", "--destination", "production"), "production's data is not repl"),
+        (("--from", "production", "--destination", "staging", "--undo"), "--from goes with"),
+        (
+            ("--from", "production", "--destination", "staging", "--database", "queue"),
+            'no backed-up database "queue" of both: choose one of primary',
+        ),
         (("--force",), "unknown argument --force"),
     ],
 )
@@ -261,6 +273,35 @@ def test_a_restore_is_undone_by_one_command(app: Path) -> None:
     assert (app / "storage/.production_queue.sqlite3-litestream").exists()
     again = run(app, "--yes", "--undo")
     assert (again.returncode, "no restore is there to undo" in again.stderr) == (2, True)
+
+
+@needs_sqlite3
+def test_a_copy_of_production_goes_to_staging_without_its_jobs(app: Path) -> None:
+    ours = (app / "config/litestream.yml").read_text()
+    (app / "config/litestream.staging.yml").write_text(ours)
+    production = ours.replace("storage/production.sqlite3", "storage/main.sqlite3")
+    (app / "config/litestream.yml").write_text(production)
+    (app / "config/deploy.staging.yml").write_text("")
+    copy = ("--yes", "--from", "production", "--destination", "staging")
+
+    done = run(app, *copy, LITESTREAM_CONFIG="config/litestream.staging.yml")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Copy primary of production to staging: the latest state" in done.stdout
+    assert "Not copied: queue. (Jobs would run in staging, too: " in done.stdout
+    assert rows(app) == {**LIVE, "production": "restored"}
+    restored = next(line for line in calls(app) if "--on-server copy" in line)
+    assert restored.endswith(
+        f"config/litestream.yml {app}/storage/production.sqlite3 {app}/storage/main.sqlite3"
+    )
+    assert all("staging" in line for line in calls(app))
+    run(app, *copy, "--database", "queue", LITESTREAM_CONFIG="config/litestream.staging.yml")
+    assert rows(app) == RESTORED
+
+    (app / "running").unlink()
+    (app / "audit").unlink()
+    never = run(app, *copy, FAKE_NEVER_UP="1")
+    assert (never.returncode, "kamal setup -d staging" in never.stderr) == (1, True)
 
 
 @needs_sqlite3
