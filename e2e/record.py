@@ -104,9 +104,9 @@ _LIMITS = """
 Beside `make e2e`, tests of the command itself (`make test`; `KAMALSTREAM_KILLS=300` tries every
 moment):
 
-- `init` ended at each of its 63 calls that change the disk, by SIGKILL, Ctrl-C, SIGTERM and a
-  failing call (252 runs, tests/test_killed.py): every file was the old or the new one, and the
-  next run took back what was half done, or all of it was there.
+- `init` and `remove` ended at each of the 77 calls that change the disk, by SIGKILL, Ctrl-C,
+  SIGTERM and a failing call (308 runs, tests/test_killed.py): every file was the old or the new
+  one, and the next run took back what was half done, or all of it was there.
 - Pipes in place of an app's files, links out of it, a note of a half-done run that a repository
   came with (tests/test_odd_files.py, test_killed.py): nothing waited, nothing was written
   outside.

@@ -14,10 +14,12 @@ import pytest
 from rich.console import Console
 
 from kamalstream import programs
+from kamalstream.check.deployed import deployments
 from kamalstream.check.ssh import NoAnswerError
 from kamalstream.commands import status
 from kamalstream.errors import BadInput
 from kamalstream.facts import BUCKET_KEYS
+from kamalstream.inspect.adopted import App
 from kamalstream.prove.redirect import on_disk, redirect, replicated
 from kamalstream.prove.s3 import ScratchS3
 
@@ -134,13 +136,35 @@ def test_what_is_older_than_it_may_be_and_what_does_not_replicate(
     _, text = shown(backed_up, refused + FINE)
     assert "\nNot replicating: another server has written to the backup of x since\n" in text
     _, text = shown(backed_up, "Error: No such object: notes-litestream\n")
-    assert "the accessory notes-litestream is missing: kamal accessory reboot" in text
+    assert "the accessory notes-litestream is missing: kamal setup\n" in text
 
     def silent(*_: object) -> list[str]:
         raise NoAnswerError("Permission denied")
 
     monkeypatch.setattr(status, "ask", silent)
     status.run(backed_up, "", False, Console(width=150))
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        ("Error: No such object: notes-litestream-staging", "missing: kamal setup -d staging"),
+        ("container exited x:1", "exited: kamal accessory reboot litestream -d staging"),
+    ],
+)
+def test_a_destination_that_was_never_deployed_and_one_that_stands_still(
+    deployable: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    remedy: str,
+) -> None:
+    app = deployable(tmp_path / "notes")
+    (app / "config/deploy.staging.yml").write_text("servers: {web: [203.0.113.8]}\n")
+    staging = next(one for one in deployments(App(app)) if one.name == "staging")
+    monkeypatch.setattr(status, "ask", lambda *_: [answer])
+    server, _ = status._server(staging, [])
+    assert server.problem.endswith(remedy)
 
 
 def test_a_destination_that_is_none_is_refused(

@@ -109,14 +109,14 @@ def _status(app: App, one: Deployed) -> Status:
     for entry in entries:
         found = stored(litestream, source.series, source.config, entry.path)
         age = age_of(found.newest, datetime.now(timezone.utc))
-        problems = tuple(_problems(source, found, age))
+        problems = tuple(_problems(one, source, found, age))
         here, wal = files.get(entry.path), files.get(f"{entry.path}-wal")
         name = source.name(entry.path)
         databases.append(Database(name, entry.path, found, age, here, wal, problems))
     return Status(one.name, tuple(databases), server)
 
 
-def _problems(source: Source, found: Stored, age: float | None) -> Iterator[str]:
+def _problems(one: Deployed, source: Source, found: Stored, age: float | None) -> Iterator[str]:
     if found.problem:
         yield f"its backup cannot be read: {found.problem}. {real_bucket.remedy(found.problem)}"
     elif age is None:
@@ -124,7 +124,7 @@ def _problems(source: Source, found: Stored, age: float | None) -> Iterator[str]
     elif source.oldest is not None and age > source.oldest:
         yield (
             f"the last upload was {lasting(age)} ago, and the server makes one every hour: "
-            "kamal accessory logs litestream"
+            f"{one.kamal('accessory logs litestream')}"
         )
 
 
@@ -148,7 +148,9 @@ def _server(one: Deployed, paths: list[str]) -> tuple[Server, dict[str, int]]:
     disk = said.get("disk", "").split()
     problem = said.get("refused", "")
     if not problem and state != "running":
-        problem = f"the accessory {name} is {state}: kamal accessory reboot litestream"
+        # What was never deployed has none either, and no app.
+        remedy = "setup" if state == "missing" else "accessory reboot litestream"
+        problem = f"the accessory {name} is {state}: {one.kamal(remedy)}"
     free = int(disk[3]) * 1024 if len(disk) > 3 and disk[3].isdigit() else None
     return Server(host, state, image, said.get("error", ""), free, problem), sizes
 
