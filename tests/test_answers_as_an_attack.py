@@ -1,10 +1,11 @@
 """Any answers: refused in one line for each, or read back exactly by whoever reads the files.
 
-KAMALSTREAM_ANSWERS=20000 tries that many sets, in place of 500, and renders all that are accepted.
+KAMALSTREAM_ANSWERS=20000 tries that many sets, in place of 500, and renders one in fifty of them.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,15 +18,18 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kamalstream import programs
 from kamalstream.ask.questions import questions
 from kamalstream.ask.validators import RefusedAnswers, form
 from kamalstream.facts import PROVIDERS
 
+from .conftest import requires
 from .fixtures_template import ANSWERS, render
+from .kamal_oracle import Oracle
 
 SETS = int(os.environ.get("KAMALSTREAM_ANSWERS", "500"))
 #: Rendering takes half a second.
-RENDERED = SETS if "KAMALSTREAM_ANSWERS" in os.environ else 15
+RENDERED = max(15, SETS // 50)
 #: What has broken a file, a shell or a terminal before, or could.
 ODD = (
     *("null", "no", "on", "123", "0x1f", "1e3", "1.e-5", "2020-01-01", "2020-99-99", "~", "y"),
@@ -88,10 +92,35 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "heartbeat_url": ("", "https://hc-ping.com/a?b=c&d#e"),
     "verify_schedule": ("none", "weekly", "monthly"),
     "backup_ephemeral": (True, False),
+    "databases": (
+        {"primary": "storage/production.sqlite3"},
+        {"primary": "storage/a b.sqlite3", "no": "storage/1.e-5"},
+        {"primary": "storage/main.db", "queue-2": "storage/q/main.db", "cache": "storage/c.db"},
+    ),
+    "image": ({}, {"packages": ["ffmpeg", "tzdata"]}, {"asset_path": "/rails/public/assets"}),
+    "destinations": ({}, {"staging": {"databases": {"primary": "storage/staging.sqlite3"}}}),
+    "container_user": ("1000:1000", "1001:1002"),
 }
 
 
-WILD = st.one_of(st.sampled_from(ODD), st.text(max_size=30), st.integers(), st.none())
+ANYTHING = st.one_of(st.sampled_from(ODD), st.text(max_size=30), st.integers(), st.none())
+WILD = st.recursive(
+    ANYTHING,
+    lambda one: st.lists(one, max_size=2) | st.dictionaries(st.sampled_from(ODD), one, max_size=2),
+    max_leaves=4,
+)
+#: Good ones with one value in them that is not: what lies deeper is judged as well.
+DEEPER: dict[str, st.SearchStrategy[Any]] = {
+    "databases": st.dictionaries(ANYTHING, ANYTHING.map("storage/{}".format), max_size=3),
+    "image": st.dictionaries(
+        st.sampled_from(("packages", "bundle_files", "asset_path", "javascript")),
+        WILD | st.lists(ANYTHING, max_size=3),
+        max_size=2,
+    ),
+    "destinations": st.dictionaries(
+        ANYTHING, st.fixed_dictionaries({"databases": st.dictionaries(ANYTHING, ANYTHING)})
+    ),
+}
 NEEDED = {*ANSWERS, "registry_username"}
 
 
@@ -113,7 +142,7 @@ def sets(draw: st.DrawFn) -> dict[str, Any]:
     else:
         answers.setdefault("region", "us-east-1")
     for name in draw(st.lists(st.sampled_from(sorted(GOOD)), max_size=3, unique=True)):
-        answers[name] = draw(WILD)
+        answers[name] = draw(WILD | DEEPER.get(name, WILD))
     return answers
 
 
@@ -131,23 +160,44 @@ def judged(answers: Mapping[str, Any]) -> dict[str, Any] | None:
         raise AssertionError(f"accepted and refused: {answers}") from None
 
 
-def test_any_answers_are_refused_in_lines_or_read_back_as_they_are(template: Path) -> None:
+@requires("kamal", "hadolint", "litestream-0.5", "litestream-0.3")
+def test_any_answers_are_refused_in_lines_or_read_back_as_they_are(
+    template: Path, oracle: Oracle, tmp_path: Path
+) -> None:
     accepted: dict[str, dict[str, Any]] = {}
+    seen = 0
 
     @settings(max_examples=SETS, deadline=None, suppress_health_check=list(HealthCheck))
     @given(sets())
     def judge(answers: dict[str, Any]) -> None:
+        nonlocal seen
+        seen += 1
         if judged(answers) is not None:
             accepted[repr(sorted(answers.items()))] = answers
 
     judge()
     assert len(accepted) > 10, "nearly all are refused: nothing is read back"
-    for one in list(accepted.values())[:: max(1, len(accepted) // RENDERED)]:
+    dockerfiles: dict[str, dict[str, Any]] = {}
+    chosen = list(accepted.values())[:: max(1, len(accepted) // RENDERED)]
+    for one in chosen:
         with tempfile.TemporaryDirectory() as scratch:
-            is_read_back(template, Path(scratch) / "app", one)
+            app = Path(scratch) / "app"
+            is_read_back(template, app, one, oracle)
+            dockerfiles[(app / "Dockerfile").read_text("utf-8")] = one
+    print(f"{seen} sets, {len(accepted)} accepted, {len(chosen)} rendered")
+    for number, text in enumerate(dockerfiles):
+        (tmp_path / f"Dockerfile.{number}").write_text(text, "utf-8")
+    hadolint = programs.find("hadolint")
+    assert hadolint
+    done = subprocess.run(
+        [hadolint, "--failure-threshold", "error", *sorted(tmp_path.glob("Dockerfile.*"))],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def is_read_back(template: Path, app: Path, given: Mapping[str, Any]) -> None:
+def is_read_back(template: Path, app: Path, given: Mapping[str, Any], oracle: Oracle) -> None:
     completed = judged(given)
     assert completed is not None
     render(template, app, dict(given), skip_tasks=True)
@@ -156,18 +206,31 @@ def is_read_back(template: Path, app: Path, given: Mapping[str, Any]) -> None:
         name: completed[name] for name in given if name in read
     }
     deploy = yaml.safe_load((app / "config/deploy.yml").read_text("utf-8"))
-    assert deploy["service"] == completed["app_name"]
-    assert deploy["servers"]["web"] == [completed["server_ip"]]
-    assert deploy["proxy"]["host"] == completed["domain"]
-    assert deploy["builder"]["arch"] == completed["arch"]
-    assert deploy["registry"]["server"] == completed["registry_server"]
     assert deploy["registry"].get("username") == completed.get("registry_username")
-    assert deploy.get("ssh", {}).get("user", "root") == completed["ssh_user"]
+    kamal = oracle(app)
+    assert "error" not in kamal, (given, kamal)
+    assert kamal["raw"] == json.loads(json.dumps(deploy))
+    assert (kamal["service"], kamal["hosts"]) == (completed["app_name"], [completed["server_ip"]])
+    assert kamal["proxy"]["hosts"] == [completed["domain"]]
+    assert kamal["builder"]["arch"] == [completed["arch"]]
+    assert kamal["registry"] == completed["registry_server"]
+    assert kamal["ssh"]["user"] == completed["ssh_user"]
     config = yaml.safe_load((app / "config/litestream.yml").read_text("utf-8"))
+    files = [entry["path"] for entry in config["dbs"]]
     for entry in config["dbs"]:
         for replica in entry.get("replicas") or [entry["replica"]]:
             assert replica["bucket"] == completed["bucket"]
             assert replica.get("endpoint", "") == completed["endpoint"]
             assert replica["region"] == completed["region"]
-    for script in ("bin/restore", "bin/boot-restore", "bin/docker-entrypoint"):
+    litestream = programs.litestream(completed["litestream_version"])
+    assert litestream
+    done = subprocess.run(
+        [litestream, "databases", "-config", app / "config/litestream.yml"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (given, done.stderr)
+    listed = done.stdout.splitlines()[1:]
+    assert [line.rsplit(maxsplit=1)[0].rstrip() for line in listed] == files, (given, listed)
+    for script in ("bin/restore", "bin/boot-restore", "bin/one-writer", "bin/docker-entrypoint"):
         subprocess.run(["bash", "-n", app / script], check=True)
