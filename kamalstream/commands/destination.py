@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
 
 import questionary
@@ -43,6 +44,8 @@ _ASKED = {"server_ip": "Address of its server", "domain": "Its public host name"
 # What nothing is read from.
 _LARGE = (".git", "node_modules")
 _DATA = ("storage", "log", "tmp")
+# Nor these, of which no copy is to be left in a temporary folder where this is killed.
+_KEYS = ("*.key", "*.pem", ".env*")
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,9 @@ def _ignored(root: Path) -> Callable[[str, list[str]], list[str]]:
         return [
             name
             for name in names
-            if (above and name in _LARGE) or (inside and not name.startswith("."))
+            if (above and name in _LARGE)
+            or (inside and not name.startswith("."))
+            or any(fnmatch(name, one) for one in _KEYS)
         ]
 
     return ignored
