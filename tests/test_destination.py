@@ -51,6 +51,7 @@ def test_a_destination_on_the_same_server_has_everything_of_its_own(
     assert now.splitlines()[:3] == answers.splitlines()[:3]
     assert errors(app) == []
     assert "  3. kamal setup -d staging\n" in ran.out
+    assert "bin/restore --from production --destination staging\n" in ran.out
 
     before = files_of(app)
     again = kamalstream("destination", "staging", app, *GIVEN, "server_ip=203.0.113.7")

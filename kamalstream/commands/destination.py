@@ -222,4 +222,7 @@ def _next(name: str, told: Mapping[str, str]) -> str:
         "git add --all && git commit",
         f"kamal setup -d {name}",
     ]
-    return "\n".join(["What comes next:", *(f"  {n}. {one}" for n, one in enumerate(steps, 1))])
+    numbered = (f"  {n}. {one}" for n, one in enumerate(steps, 1))
+    copy = f"{facts.RESTORE} --from {PRODUCTION} --destination {name}"
+    also = f"To have a copy of {PRODUCTION}'s data there, then:"
+    return "\n".join(["What comes next:", *numbered, also, f"  {copy}"])
