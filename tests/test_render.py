@@ -117,6 +117,7 @@ def test_every_combination(
     assert set(found) == WRITTEN
     for name, text in found.items():
         assert not re.search(r"{{|{%|%}|{#", text), f"{name} has unrendered Jinja"
+        assert "<built-in" not in text, f"{name} has something of Python's"
         assert text.endswith("\n"), f"{name} has no final newline"
         assert "\n\n\n" not in text, f"{name} has two empty lines"
         assert not re.search(r"[ \t]+$", text, re.M), f"{name} has spaces at the end of a line"
