@@ -33,6 +33,7 @@ def questions() -> str:
         f"- `{name}: {path}`{' (left out unless `backup_ephemeral`)' if name in EPHEMERAL else ''}"
         for name, path in DEFAULT_DATABASES.items()
     ]
+    unpriced = [one["label"] for one in PROVIDERS.values() if "prices" not in one]
     pins = [f"- series `{series}`: {pin}" for series, pin in VERSIONS["litestream"].items()]
     return "\n".join(
         [
@@ -67,6 +68,9 @@ def questions() -> str:
                 for key, provider in PROVIDERS.items()
                 if "prices" in provider
             ),
+            "",
+            f"Not listed, as no price was found in the provider's own writing or as the server is "
+            f"yours: {', '.join(unpriced)}.",
             "",
             "### Where bucket and keys are made",
             "",
@@ -129,6 +133,8 @@ def _where(provider: dict[str, Any]) -> list[str]:
         for what, name in (("bucket", "bucket"), ("keys", "keys"), ("advice", "besides"))
         if what in provider
     ]
+    if "policy" in provider:
+        lines.append(f"  - the policy: `{provider['policy']}`")
     if "sources" in provider:
         lines.append(f"  - from {', '.join(f'<{url}>' for url in provider['sources'])}")
     return [f"- **{provider['label']}**", *lines] if lines else []

@@ -29,9 +29,9 @@ STEPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Region of the bucket, as", ("Enter",), ""),
     ("Name of the bucket", ("atelier-backups", "Enter"), ""),
     ("Is all of this right?", ("Enter",), "wizard-review"),
-    ("+++ b/", ("G",), "wizard-diff"),
-    ("(END)", ("q",), "wizard-plan"),
-    ("Write these changes?", ("y",), ""),
+    ("+++ b/", ("/b/config/deploy.yml", "Enter"), ""),
+    ("+deploy_timeout:", ("q",), "wizard-diff"),
+    ("Write these changes?", ("y",), "wizard-plan"),
     ("What comes next:", (), "wizard-checked"),
 )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 #: The exit code after Ctrl-C.
 INTERRUPTED = 130
 
@@ -15,3 +18,15 @@ class BadInput(Exception):
 
 class Interrupted(Exception):
     """Ctrl-C or Ctrl-D; its text says what was changed by then. The exit code is INTERRUPTED."""
+
+
+@contextmanager
+def leaving_says(changed: str) -> Iterator[None]:
+    """What is left with Ctrl-C or Ctrl-D inside is left with the text `changed`.
+
+    Raises Interrupted. Outside, the command says that nothing was changed.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, EOFError):
+        raise Interrupted(changed) from None

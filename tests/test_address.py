@@ -45,6 +45,12 @@ ACCOUNT = "0123456789abcdef0123456789abcdef"
         ("https://my-app.t3.storage.dev", "tigris", "auto", "my-app"),
         ("https://console.cloud.google.com/storage/browser/my-app", "gcs", "us-east-1", "my-app"),
         ("https://ref.supabase.co/storage/v1/s3", "supabase", None, None),
+        ("https://my-app.s3.eu-west-par.io.cloud.ovh.net", "ovh", "eu-west-par", "my-app"),
+        ("s3.us-west-1.idrivee2.com", "idrive_e2", "us-west-1", None),
+        ("https://sos-ch-gva-2.exo.io/my-app", "exoscale", "ch-gva-2", "my-app"),
+        ("https://my-app.7mf5k.upcloudobjects.com", "upcloud", None, "my-app"),
+        ("https://gateway.storjshare.io/my-app", "storj", "global", "my-app"),
+        ("https://de-s3.storage.bunnycdn.com/my-app", "bunny", "de", "my-app"),
         ("http://10.0.0.5:9000/my-app", "custom", None, "my-app"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from kamalstream.check import check_files
+from kamalstream.check.finding import Finding
 from kamalstream.commands import destination
 from kamalstream.edit.new_destination import deploy_file, secrets_file
 from kamalstream.errors import BadInput
@@ -18,6 +19,7 @@ from .fixtures_init import Ran, _answers, _kamalstream, files_of  # noqa: F401
 
 Command = Callable[..., Ran]
 GIVEN = ("--yes", "--data", "domain=staging.example.com", "--data")
+DEMO = ("--yes", "--data", "domain=demo.example.com", "--data")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,10 @@ def errors(app: Path) -> list[str]:
 
 
 def test_a_destination_on_the_same_server_has_everything_of_its_own(
-    kamalstream: Command, deployable: Callable[..., Path], tmp_path: Path
+    kamalstream: Command,
+    deployable: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = deployable(tmp_path / "notes")
     answers = (app / ".copier-answers.yml").read_text()
@@ -72,6 +77,18 @@ def test_a_destination_on_the_same_server_has_everything_of_its_own(
     taken = kamalstream("init", app, "--defaults", "--no-programs", "--yes")
     assert "Nothing would change" in taken.out
 
+    monkeypatch.setattr(destination, "check_files", interrupted)
+    left = kamalstream("destination", "demo", app, *DEMO, "server_ip=203.0.113.8")
+    assert (left.code, left.err) == (
+        130,
+        "\nThe files are written, and not checked: kamalstream check\n",
+    )
+    assert (app / "config/deploy.demo.yml").exists()
+
+
+def interrupted(_: App) -> list[Finding]:
+    raise KeyboardInterrupt
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -79,7 +96,8 @@ def test_a_destination_on_the_same_server_has_everything_of_its_own(
         (("production",), "production is what the main deployment is called"),
         (("../x",), "../x is no name of a destination"),
         (("qa", "--data", "domain=a.example.com"), "--data server_ip=… is missing"),
-        (("qa", "--data", "host=x"), "--data host: write server_ip=… and domain=…"),
+        (("qa", "--data", "host=x"), "--data: there is no question host: the keys are server_ip"),
+        (("qa", "--data", "server_ip"), "--data server_ip: write KEY=VALUE"),
         (
             ("qa", "--data", "server_ip=203.0.113.7", "--data", "domain=notes.example.com"),
             "--data domain: notes.example.com is what production answers to",

@@ -46,7 +46,10 @@ def _at_hand(template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_the_owner_wrote_is_again_as_it_was_to_the_byte(
-    kamalstream: Command, sample_app: Sample, answers: DataFile
+    kamalstream: Command,
+    sample_app: Sample,
+    answers: DataFile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = sample_app("changed_by_hand")
     (app / "config/deploy.staging.yml").write_text(STAGING)
@@ -80,6 +83,17 @@ def test_what_the_owner_wrote_is_again_as_it_was_to_the_byte(
     assert {
         f: one for f, one in files_of(app).items() if not f.startswith("tmp/before-")
     } == adopted
+
+    monkeypatch.setattr(remove, "undo", interrupted)
+    left = kamalstream("remove", app, "--yes")
+    assert (left.code, left.err) == (
+        130,
+        "\nkamalstream is taken out, and nothing is committed yet.\n",
+    )
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_fresh_app_keeps_its_deployment_and_what_was_edited(

@@ -35,7 +35,7 @@ def test_an_update_exits_0_and_says_what_changed_what_is_new_what_to_run_and_how
     said = result.stdout
     assert said.count("kamalstream\n") == 1, "the temporary trees are silent"
     assert "- Every file says it better." in said
-    assert "Fifteen storage providers" not in said, "that was in the release before"
+    assert "Twenty-three storage providers" not in said, "that was in the release before"
     assert [file for file in FILES if file not in said] == []
     # Each file has changed, and the sidecar is started by one of them.
     assert "When it is committed, run: kamal accessory reboot litestream && kamal deploy\n" in said

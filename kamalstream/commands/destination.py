@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import questionary
 from rich.console import Console
 from rich.text import Text
 
 from kamalstream import facts
+from kamalstream.ask import given
 from kamalstream.ask.adoption import known_answers, uncertain_databases
 from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.questions import Asking
@@ -25,7 +27,7 @@ from kamalstream.check import check_files
 from kamalstream.check.finding import as_text, ok
 from kamalstream.edit.adoption import Adoption, read_text
 from kamalstream.edit.new_destination import deploy_file, secrets_file
-from kamalstream.errors import BadInput
+from kamalstream.errors import BadInput, leaving_says
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.kamal.deployment import PRODUCTION, Deployment
@@ -68,7 +70,7 @@ def run(folder: Path, name: str, options: Options, console: Console) -> int:
         take_back(folder)
     app = App(folder)
     main = _main(app, name)
-    told = _answers(main, name, _given(options.data), talks)
+    told = _answers(main, name, given.answers(None, options.data, _ASKED), talks)
     if not talks and not (options.yes or options.dry_run):
         raise BadInput("there is no terminal to ask on. Say --yes, or --dry-run to only look.")
     with console.status("reading the app"):
@@ -88,7 +90,8 @@ def run(folder: Path, name: str, options: Options, console: Console) -> int:
     console.print(f"[green]Written:[/] {len(planned.changes)} files.")
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)
-    findings = [one for one in check_files(App(folder)) if one.level != "note"]
+    with leaving_says("The files are written, and not checked: kamalstream check"):
+        findings = [one for one in check_files(App(folder)) if one.level != "note"]
     if findings:
         console.print(as_text(findings), soft_wrap=True, markup=False)
     console.print(_next(name, told), soft_wrap=True, markup=False)
@@ -112,19 +115,12 @@ def _main(app: App, name: str) -> Deployment:
     return main
 
 
-def _given(data: tuple[str, ...]) -> dict[str, str]:
-    pairs = dict(one.partition("=")[::2] for one in data)
-    for key in pairs.keys() - _ASKED.keys():
-        raise BadInput(f"--data {shown(key)}: write server_ip=… and domain=…")
-    return pairs
-
-
-def _answers(main: Deployment, name: str, given: Mapping[str, str], talks: bool) -> dict[str, str]:
-    """Return server and domain of the destination, asked for where they are not `given`."""
+def _answers(main: Deployment, name: str, data: Mapping[str, Any], talks: bool) -> dict[str, str]:
+    """Return server and domain of the destination, asked for where `data` has them not."""
     domain = next(iter(main.proxy.hosts), "")
     offered = {"server_ip": main.server or "", "domain": f"{name}.{domain}" if domain else ""}
     wanted = [key for key in _ASKED if key != "domain" or domain]
-    told = dict(given)
+    told = {key: str(value) for key, value in data.items()}
     for key in wanted:
         if key in told:
             continue

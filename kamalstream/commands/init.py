@@ -36,7 +36,7 @@ from kamalstream.check.next_steps import Step, next_steps
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.credentials import NAMES, NoKeyError, presence, refuse_without_key
-from kamalstream.errors import BadInput, Interrupted
+from kamalstream.errors import BadInput, leaving_says
 from kamalstream.facts import GUIDE, NEW_ANSWERS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.app import AppFacts, inspect_app
@@ -101,10 +101,8 @@ def run(folder: Path, options: Options, console: Console) -> int:
     console.print("To have the app as it was, in its folder:")
     console.print(f"  {undo(planned, kept)}", soft_wrap=True, markup=False)
     console.print()
-    try:
+    with leaving_says("The files are written, and not checked: kamalstream check"):
         fine = _check(folder, options.programs, console)
-    except KeyboardInterrupt:
-        raise Interrupted("The files are written, and not checked: kamalstream check") from None
     guided = GUIDE not in planned.passed_over
     said = next_steps(App(folder), _keys(folder), guided)
     console.print(escape(fold(said, console)), soft_wrap=True)

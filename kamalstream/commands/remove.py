@@ -22,7 +22,7 @@ from kamalstream.check.deployed import Deployed, deployments
 from kamalstream.edit.adoption import read_bytes
 from kamalstream.edit.edited import ByHand
 from kamalstream.edit.removal import Removal, edits, gone
-from kamalstream.errors import BadInput
+from kamalstream.errors import BadInput, leaving_says
 from kamalstream.inspect.adopted import App
 from kamalstream.render.apply import apply, refuse_unwritable, undo
 from kamalstream.render.journal import take_back
@@ -82,10 +82,11 @@ def run(folder: Path, options: Options, console: Console) -> int:
         return 0
     last = "\n".join(_elsewhere(app))
     kept = apply(planned, datetime.now())
-    console.print("[green]Removed.[/] Nothing is committed yet.")
-    console.print("To have the app as it was, in its folder:")
-    console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)
-    console.print(last, soft_wrap=True, markup=False)
+    with leaving_says("kamalstream is taken out, and nothing is committed yet."):
+        console.print("[green]Removed.[/] Nothing is committed yet.")
+        console.print("To have the app as it was, in its folder:")
+        console.print(f"  {undo(planned, kept)}\n", soft_wrap=True, markup=False)
+        console.print(last, soft_wrap=True, markup=False)
     return 1 if planned.by_hand else 0
 
 
