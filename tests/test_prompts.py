@@ -102,6 +102,7 @@ def test_the_rest_is_asked_for_whoever_wants_it(wizard: Wizard) -> None:
     wizard.child.send("\x1b" + ENTER)  # Alt-Enter ends what has several lines
     wizard.answers("Replicate the cache and cable databases too?", "y", end="")
     wizard.answers("How much of the jobs")
+    wizard.answers("Copy uploaded files")
     wizard.answers("Release series of Litestream")
     wizard.answers("How long a backup stays", CLEAR_LINE + "7d")
     wizard.sees("write 168h")

@@ -12,6 +12,7 @@ from typing import Any
 from kamalstream import facts
 from kamalstream.ask.address import answers_of
 from kamalstream.ask.image import image
+from kamalstream.ask.uploads import uploads
 from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.inspect.app import AppFacts, below_storage, holds_code
@@ -41,6 +42,8 @@ def detected(app: AppFacts, own_files: Collection[str] | None = None) -> dict[st
         found["ruby_version"] = app.ruby.version
     found["own_files"] = list(own)
     found.update(_volumes(app, facts.DEPLOY in own))
+    named = {"app_name": app.app_name, "volumes": found["volumes"]}
+    found.update(uploads(app, facts.data_volumes(named)))
     if app.image:
         found.update(rails_root=app.rails_root, container_user=app.image.user)
     main = app.kamal and (app.kamal.main or app.kamal.base)

@@ -14,6 +14,7 @@ from kamalstream.check import conflicts
 from kamalstream.check.deployed import built
 from kamalstream.check.finding import Finding, Level
 from kamalstream.facts import (
+    COPY_UPLOADS,
     DOCKERFILE,
     EXECUTABLES,
     LITESTREAM,
@@ -112,7 +113,7 @@ def _present(app: App, files: tuple[str, ...]) -> list[str]:
 
 def _scripts(app: App) -> list[str]:
     started = (script for one in built(app) for script in one.scripts)
-    return _present(app, tuple(dict.fromkeys((*started, *PROGRAMS))))
+    return _present(app, tuple(dict.fromkeys((*started, *PROGRAMS, COPY_UPLOADS))))
 
 
 def _kamal(app: App, program: Path) -> Iterator[Finding]:

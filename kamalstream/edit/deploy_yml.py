@@ -14,6 +14,7 @@ from kamalstream import facts
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.kamal_pieces import (
     SIDECAR,
+    UPLOADS,
     Piece,
     Placement,
     add_entry,
@@ -33,13 +34,9 @@ from kamalstream.inspect.kamal.containers import PLACEMENTS
 from kamalstream.inspect.kamal.values import as_list
 
 # Of a sidecar that its owner has already at adoption: what has to be as it is rendered.
-_SCALARS: tuple[Path, ...] = tuple(
-    (*SIDECAR, *x)
-    for x in (
-        ("image",),
-        ("cmd",),
-        *(("options", key) for key in ("user", "entrypoint", "stop-timeout")),
-    )
+_SCALARS: tuple[Path, ...] = (
+    *(("image",), ("cmd",)),
+    *(("options", key) for key in ("user", "entrypoint", "stop-timeout")),
 )
 # Those of a fresh app, whether it has backups or not.
 _ALIASES_OF_RAILS = {"console", "shell", "logs", "dbc"}
@@ -80,38 +77,58 @@ def _base(
     yield from bucket_keys(mine, ("env",), last)
     for key in ("deploy_timeout", "minimum_version"):
         yield from kept_current(mine, (key,), ours, last)
+    yield from _accessory(SIDECAR, mine, ours, last, placement, volumes)
+    if ours.has(UPLOADS):
+        held = [str(one) for one in as_list(ours.value((*UPLOADS, "volumes")))]
+        yield from _accessory(UPLOADS, mine, ours, last, placement, held)
+    elif mine.has(UPLOADS) and was_there(last, UPLOADS):
+        why = (f"# {UPLOADS[-1]}: is no more",)
+        yield Piece(UPLOADS, why, lambda text: text.remove(UPLOADS))
+    for name in ours.value(("aliases",)) or ():
+        if name not in _ALIASES_OF_RAILS:
+            yield from kept_current(mine, ("aliases", name), ours, last)
+    for path in (SIDECAR, UPLOADS, ("aliases",), ("deploy_timeout",), ("minimum_version",)):
+        yield from dropped(mine, path, ours, last)
+
+
+def _accessory(
+    path: Path,
+    mine: YamlText,
+    ours: YamlText,
+    last: YamlText | None,
+    placement: Placement | None,
+    volumes: Sequence[str],
+) -> Iterator[Piece]:
+    """Have the accessory at `path`, with `volumes`."""
     mounted = as_written(volumes, mine.value(("volumes",)))
-    if mine.has(SIDECAR):
-        there = as_list(mine.value((*SIDECAR, "volumes")))
+    if mine.has(path):
+        there = as_list(mine.value((*path, "volumes")))
         # What is mounted already is compared with what was rendered, which knows no code.
         kept = {target_of(one) for one in there}
         both = zip(volumes, mounted, strict=True)
         wanted = [plain if target_of(plain) in kept else new for plain, new in both]
-        yield from _sidecar(mine, ours, last, wanted)
-    elif not was_there(last, SIDECAR):
-        block = _with_volumes(_placed(ours.block(SIDECAR), placement), volumes, mounted)
-        yield add_entry(SIDECAR, block)
-    for name in ours.value(("aliases",)) or ():
-        if name not in _ALIASES_OF_RAILS:
-            yield from kept_current(mine, ("aliases", name), ours, last)
-    for path in (SIDECAR, ("aliases",), ("deploy_timeout",), ("minimum_version",)):
-        yield from dropped(mine, path, ours, last)
+        yield from _sidecar(path, mine, ours, last, wanted)
+    elif not was_there(last, path):
+        block = _with_volumes(_placed(ours.block(path), placement), volumes, mounted)
+        yield add_entry(path, block)
 
 
 def _sidecar(
-    mine: YamlText, ours: YamlText, last: YamlText | None, volumes: Sequence[str]
+    sidecar: Path, mine: YamlText, ours: YamlText, last: YamlText | None, volumes: Sequence[str]
 ) -> Iterator[Piece]:
     """Complete an accessory that is there already."""
-    image = (*SIDECAR, "image")
+    image = (*sidecar, "image")
     if last is None and mine.has(image) and mine.value(image) != ours.value(image):
         # Of another release it would not read the config/litestream.yml that is rendered.
         yield set_value(image, ours.value(image))
-    for path in _SCALARS if last is None else _scalars(ours.value(SIDECAR), SIDECAR):
+    rendered = list(_scalars(ours.value(sidecar), sidecar))
+    usual = [path for path in ((*sidecar, *one) for one in _SCALARS) if path in rendered]
+    for path in usual if last is None else rendered:
         yield from kept_current(mine, path, ours, last)
-    files = (*SIDECAR, "files")
+    files = (*sidecar, "files")
     yield from listed(mine, files, as_list(ours.value(files)), last, remote_of)
-    yield from listed(mine, (*SIDECAR, "volumes"), volumes, last, target_of)
-    yield from bucket_keys(mine, (*SIDECAR, "env"), last)
+    yield from listed(mine, (*sidecar, "volumes"), volumes, last, target_of)
+    yield from bucket_keys(mine, (*sidecar, "env"), last)
 
 
 def _scalars(value: Any, path: Path) -> Iterator[Path]:
@@ -127,7 +144,7 @@ def _scalars(value: Any, path: Path) -> Iterator[Path]:
 def _placed(block: list[str], placement: Placement | None) -> list[str]:
     """Return the accessory's block with `placement` in the place of the one it is rendered with."""
     sidecar = YamlText("\n".join(block) + "\n")
-    name = SIDECAR[-1]
+    [name] = sidecar.data
     for key in PLACEMENTS:
         if sidecar.has((name, key)):
             if placement and key == placement.key == "roles":
@@ -146,6 +163,7 @@ def _with_volumes(block: list[str], volumes: Sequence[str], mounted: Sequence[st
     other = {one: new for one, new in zip(volumes, mounted, strict=True) if one != new}
     if not other:
         return block
-    path = (SIDECAR[-1], "volumes")
-    sidecar = YamlText("\n".join(block) + "\n").append(path, list(other.values()))
+    sidecar = YamlText("\n".join(block) + "\n")
+    path = (*sidecar.data, "volumes")
+    sidecar = sidecar.append(path, list(other.values()))
     return sidecar.remove_items(path, list(other)).text.splitlines()

@@ -5,7 +5,7 @@ What is missing is asked of Kamal's own view, the destination laid over config/d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from kamalstream import facts
 from kamalstream.edit.edited import Edited, UnsureError
 from kamalstream.edit.kamal_pieces import (
     SIDECAR,
+    UPLOADS,
     Piece,
     Placement,
     add_entry,
@@ -22,6 +23,7 @@ from kamalstream.edit.kamal_pieces import (
     remote_of,
     set_value,
     sorted_out,
+    target_of,
     with_pieces,
 )
 from kamalstream.edit.yaml_text import Path, YamlText
@@ -32,6 +34,8 @@ from kamalstream.inspect.kamal.values import as_list
 CONFIG_VARIABLE = "LITESTREAM_CONFIG"
 #: Where Litestream reads its configuration.
 CONFIG_FILE = "/etc/litestream.yml"
+#: Where rclone does.
+RCLONE_FILE = "/etc/rclone.conf"
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,11 @@ def edit_destination(
     last: str | None,
     placement: Placement | None,
     needs: Destination,
+    accessories: Sequence[Path] = (SIDECAR,),
 ) -> Edited:
     """Return the destination's file `text` with what `base`, edited already, does not give it.
+
+    `accessories` are those of ours that are looked at.
 
     `base` is the mapping of config/deploy.yml, `ours` that file as the template renders it, `last`
     as it did the last time, if it knew the destination then.
@@ -75,8 +82,8 @@ def edit_destination(
         text,
         None,
         lambda mine, _: (
-            _waiting(piece) if needs.waits and piece.path[: len(SIDECAR)] == SIDECAR else piece
-            for piece in _destination(mine, base, rendered, before, placement, needs)
+            _waiting(piece) if needs.waits and piece.path[0] == SIDECAR[0] else piece
+            for piece in _destination(mine, base, rendered, before, placement, needs, accessories)
         ),
     )
 
@@ -95,6 +102,7 @@ def _destination(
     last: YamlText | None,
     placement: Placement | None,
     needs: Destination,
+    accessories: Sequence[Path],
 ) -> Iterator[Piece]:
     whole = merged(base, mine.data)
     if needs.flat:
@@ -102,49 +110,75 @@ def _destination(
     if mine.has(("env", "secret")):
         # A list takes the place of the base's.
         yield from _keys(mine, ("env",), last)
+    for path in accessories:
+        yield from _accessory(path, mine, whole, ours, last, placement, needs)
+
+
+def _accessory(
+    at: Path,
+    mine: YamlText,
+    whole: Mapping[str, Any],
+    ours: YamlText,
+    last: YamlText | None,
+    placement: Placement | None,
+    needs: Destination,
+) -> Iterator[Piece]:
+    """Have what the accessory `at` of ours lacks in this destination."""
     sidecar = whole.get("accessories") or {}
-    sidecar = sidecar.get(SIDECAR[-1]) or {} if isinstance(sidecar, dict) else {}
-    if mine.has((*SIDECAR, "env", "secret")):
-        yield from _keys(mine, (*SIDECAR, "env"), last)
-    image = (*SIDECAR, "image")
+    sidecar = sidecar.get(at[-1]) or {} if isinstance(sidecar, dict) else {}
+    if mine.has((*at, "env", "secret")):
+        yield from _keys(mine, (*at, "env"), last)
+    image = (*at, "image")
     stands = mine.value(image)
     if stands not in (None, ours.value(image)) and (not last or stands == last.value(image)):
         yield set_value(image, ours.value(image))
-    if needs.config:
+    if needs.config and at == SIDECAR:
         path: Path = ("env", "clear", CONFIG_VARIABLE)
         if not mine.has(path):
             comment = "# Backups of this destination have a path of their own."
             yield add_entry(path, [comment, f"{CONFIG_VARIABLE}: {needs.config}"])
-    files = list(_files(mine, ours, last, needs.config))
+    files = list(_files(at, mine, ours, last, needs))
     if files:
-        yield add_items((*SIDECAR, "files"), files)
+        yield add_items((*at, "files"), files)
     mounted = {tuple(str(volume).split(":")[:2]) for volume in as_list(sidecar.get("volumes"))}
-    volumes = as_written(needs.volumes, whole.get("volumes"))
+    volumes = as_written(_volumes(at, ours, needs), whole.get("volumes"))
     if any(tuple(volume.split(":")[:2]) not in mounted for volume in volumes):
-        path = (*SIDECAR, "volumes")
+        path = (*at, "volumes")
         here = {tuple(str(volume).split(":")[:2]) for volume in as_list(mine.value(path))}
         missing = [v for v in volumes if tuple(v.split(":")[:2]) not in here]
         if missing:
             yield add_items(path, missing)
     if needs.shares and "service" not in sidecar:
-        name = f"{needs.service}-litestream-{needs.name}"
+        name = f"{needs.service}-{at[-1]}-{needs.name}"
         comment = "# Another deployment has an accessory of the same name on this server."
-        yield add_entry((*SIDECAR, "service"), [comment, f"service: {name}"])
-    yield from _place(sidecar, placement, needs)
+        yield add_entry((*at, "service"), [comment, f"service: {name}"])
+    yield from _place(at, sidecar, placement, needs)
+
+
+def _volumes(at: Path, ours: YamlText, needs: Destination) -> tuple[str, ...]:
+    """Return the volumes that the accessory `at` needs: all, or the one with uploaded files."""
+    if at == SIDECAR:
+        return needs.volumes
+    targets = {target_of(one) for one in as_list(ours.value((*at, "volumes")))}
+    return tuple(one for one in needs.volumes if target_of(one) in targets)
 
 
 def _files(
-    mine: YamlText, ours: YamlText, last: YamlText | None, config: str | None
+    at: Path, mine: YamlText, ours: YamlText, last: YamlText | None, needs: Destination
 ) -> Iterator[str]:
     """Yield what the accessory's list of files lacks; it takes the place of the base's."""
-    path: Path = (*SIDECAR, "files")
+    path: Path = (*at, "files")
+    config = needs.config
+    if config and at == UPLOADS:
+        config = facts.rclone_of(needs.name)
+    configs = {CONFIG_FILE: facts.LITESTREAM, RCLONE_FILE: facts.RCLONE}
     here = [str(one) for one in as_list(mine.value(path))]
     had = {remote_of(one) for one in as_list(last.value(path))} if last else set()
     for file in map(str, as_list(ours.value(path))):
         remote = remote_of(file)
-        if remote == CONFIG_FILE:
+        if remote in configs:
             if config and not any(one.startswith(f"{config}:{remote}") for one in here):
-                yield file.replace(facts.LITESTREAM, config)
+                yield file.replace(configs[remote], config)
         elif (config or here) and remote not in {*map(remote_of, here), *had}:
             yield file
 
@@ -159,19 +193,19 @@ def _keys(mine: YamlText, env: Path, last: YamlText | None) -> Iterator[Piece]:
 
 
 def _place(
-    sidecar: Mapping[str, Any], placement: Placement | None, needs: Destination
+    at: Path, sidecar: Mapping[str, Any], placement: Placement | None, needs: Destination
 ) -> Iterator[Piece]:
     """Have the accessory run where this destination's app runs."""
     said = [key for key in PLACEMENTS if key in sidecar]
     server = needs.hosts[0] if needs.hosts else None
     if not said and placement:
-        yield add_entry((*SIDECAR, placement.key), placement.lines)
+        yield add_entry((*at, placement.key), placement.lines)
     elif not said and server:
-        yield add_entry((*SIDECAR, "host"), Placement("host", server).lines)
+        yield add_entry((*at, "host"), Placement("host", server).lines)
     elif said == ["host"] and server and sidecar["host"] not in needs.hosts:
-        yield _entry_or_value((*SIDECAR, "host"), server)
+        yield _entry_or_value((*at, "host"), server)
     elif said == ["hosts"] and server and not set(as_list(sidecar["hosts"])) & set(needs.hosts):
-        yield add_items((*SIDECAR, "hosts"), [server])
+        yield add_items((*at, "hosts"), [server])
 
 
 def _entry_or_value(path: Path, value: str) -> Piece:

@@ -15,6 +15,8 @@ from kamalstream.inspect.kamal.containers import PLACEMENTS
 from kamalstream.inspect.kamal.values import as_list
 
 SIDECAR: Path = ("accessories", "litestream")
+#: The accessory beside it, where uploaded files are copied too.
+UPLOADS: Path = ("accessories", "uploads")
 #: Where `env:` has one of these, Kamal passes over what stands beside them.
 ENV_PARTS = {"clear", "secret", "tags"}
 

@@ -12,7 +12,13 @@ from kamalstream.edit.adoption import Adoption, FileEdit
 from kamalstream.edit.deploy_yml import edit_base
 from kamalstream.edit.destination_yml import Destination, edit_destination
 from kamalstream.edit.edited import ByHand, UnsureError
-from kamalstream.edit.kamal_pieces import ENV_PARTS, SIDECAR, Placement, recognized
+from kamalstream.edit.kamal_pieces import (
+    ENV_PARTS,
+    SIDECAR,
+    UPLOADS,
+    Placement,
+    recognized,
+)
 from kamalstream.edit.placeholders import filled_in
 from kamalstream.edit.yaml_text import YamlText
 from kamalstream.inspect.kamal.containers import PLACEMENTS
@@ -53,13 +59,32 @@ def deployments(adoption: Adoption) -> Iterator[FileEdit]:
         base, by_hand = edited.text, edited.by_hand
     whole = _with(base, by_hand)
     waits = any(SIDECAR[0] in YamlText(one.lines).data for one in by_hand)
+    ours_has, last = YamlText(ours).has(UPLOADS), adoption.was(facts.DEPLOY)
+    had = {SIDECAR} | ({UPLOADS} if last and YamlText(last).has(UPLOADS) else set())
     for one in named:
         needs = replace(_needs(adoption, one, named), waits=waits)
-        edited = edit_destination(texts[one.file], whole, ours, None, by_role, needs)
+        text = texts[one.file]
+        if UPLOADS in had and not ours_has:
+            text = _without_uploads(text)
+        all_of_ours = (SIDECAR, UPLOADS) if ours_has else (SIDECAR,)
+        edited = edit_destination(text, whole, ours, None, by_role, needs, all_of_ours)
         if not _starts_anew(adoption, one, texts[one.file]) and not edited.by_hand:
-            last, needs = adoption.was(facts.DEPLOY), _new_needs(adoption, one)
-            edited = edit_destination(texts[one.file], whole, ours, last, None, needs)
+            came = [path for path in all_of_ours if path not in had]
+            if came:
+                edited = edit_destination(text, whole, ours, None, by_role, needs, came)
+                text = edited.text
+            stayed, needs = [path for path in all_of_ours if path in had], _new_needs(adoption, one)
+            edited = edit_destination(text, whole, ours, last, None, needs, stayed)
         yield FileEdit(one.file, texts[one.file], edited)
+
+
+def _without_uploads(text: str) -> str:
+    """Return a destination's `text` without its part of an accessory that is no more."""
+    try:
+        mine = YamlText(text)
+        return mine.remove(UPLOADS).text if mine.has(UPLOADS) else text
+    except UnsureError:
+        return text
 
 
 def _starts_anew(adoption: Adoption, one: Deployment, text: str) -> bool:

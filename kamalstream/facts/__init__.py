@@ -49,6 +49,9 @@ LITESTREAM = "config/litestream.yml"
 BOOT_RESTORE = "bin/boot-restore"
 ONE_WRITER = "bin/one-writer"
 RESTORE = "bin/restore"
+# Rendered where uploaded files are copied too.
+COPY_UPLOADS = "bin/copy-uploads"
+RCLONE = "config/rclone.conf"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
 #: Rendered where the backups are to be verified on a schedule.
@@ -82,12 +85,17 @@ NEVER_IN_THE_IMAGE = (
 #: Ours alone, and started in containers.
 PROGRAMS = (BOOT_RESTORE, ONE_WRITER, RESTORE)
 #: What containers start.
-EXECUTABLES = (ENTRYPOINT, *PROGRAMS)
+EXECUTABLES = (ENTRYPOINT, *PROGRAMS, COPY_UPLOADS)
 
 
 def litestream_of(destination: str) -> str:
     """Return the Litestream configuration of a destination that is not the main one."""
     return f"config/litestream.{destination}.yml"
+
+
+def rclone_of(destination: str) -> str:
+    """Return the rclone configuration of a destination that is not the main one."""
+    return f"config/rclone.{destination}.conf"
 
 
 def data_volumes(answers: Mapping[str, Any]) -> tuple[str, ...]:

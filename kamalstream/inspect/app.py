@@ -22,6 +22,7 @@ from kamalstream.inspect.railties import application, loads
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
 from kamalstream.inspect.solid import Solid, solid_gems
 from kamalstream.inspect.stock import owned
+from kamalstream.inspect.storage_yml import StorageService, storage_service
 from kamalstream.inspect.unreadable import Assumed, Unreadable
 from kamalstream.regular_file import read_text
 
@@ -81,6 +82,11 @@ class AppFacts:
     def rails_root(self) -> str:
         """Where Rails lives in the image."""
         return root_of(self.image)
+
+    @property
+    def uploads(self) -> StorageService | None:
+        """The service that keeps what people upload; None where that is not known."""
+        return storage_service(self.path, self.storage_service, self.rails_root)
 
     @property
     def bootsnap(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from kamalstream.facts import ANSWERS, NEW_ANSWERS, VERIFY_WORKFLOW, litestream_of
+from kamalstream.facts import ANSWERS, NEW_ANSWERS, VERIFY_WORKFLOW, litestream_of, rclone_of
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.regular_file import read_text
 
@@ -26,15 +27,21 @@ def rendered_files(template: Path, app: Path) -> list[str]:
             names.add(ANSWERS)
         elif "yield" in name:
             found = _answers(app).get("destinations")
-            names |= (
-                {litestream_of(str(one)) for one in found} if isinstance(found, dict) else set()
-            )
+            of = rclone_of if "rclone" in name else litestream_of
+            if isinstance(found, dict) and (of is litestream_of or _copies(app)):
+                names |= {of(str(one)) for one in found}
+        elif "uploads" in name:
+            names |= {re.sub("{%.*?%}", "", name)} if _copies(app) else set()
         elif "verify_schedule" in name:
             if _answers(app).get("verify_schedule", "none") != "none":
                 names.add(VERIFY_WORKFLOW)
         else:
             names.add(name)
     return sorted(names)
+
+
+def _copies(app: Path) -> bool:
+    return _answers(app).get("uploads") is True
 
 
 def _answers(app: Path) -> dict[str, Any]:

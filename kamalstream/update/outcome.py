@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from kamalstream.edit.edited import BY_HAND
-from kamalstream.facts import ANSWERS, DEPLOY, LITESTREAM, ONE_WRITER, litestream_of
+from kamalstream.facts import (
+    ANSWERS,
+    COPY_UPLOADS,
+    DEPLOY,
+    LITESTREAM,
+    ONE_WRITER,
+    RCLONE,
+    litestream_of,
+    rclone_of,
+)
 from kamalstream.git import committed, names
 from kamalstream.inspect.adopted import load_mapping
 from kamalstream.inspect.kamal.deployment import kamal
@@ -83,6 +92,9 @@ def to_run(app: Path) -> list[str]:
         replicated = load_mapping(_before(app)(config)) != load_mapping(_text(app, config))
         if replicated or before[0] != after[0] or ONE_WRITER in files:
             steps.append(f"kamal accessory reboot litestream{option}")
+        copying = rclone_of(name) if name and (app / rclone_of(name)).is_file() else RCLONE
+        if {COPY_UPLOADS, copying} & {*files} and (app / copying).is_file():
+            steps.append(f"kamal accessory reboot uploads{option}")
         if image or config in files or before[1] != after[1]:
             steps.append(f"kamal deploy{option}")
     return steps

@@ -1,0 +1,211 @@
+"""bin/copy-uploads with the real rclone and a real S3 server: there, back, purged, forgotten."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kamalstream import facts, programs
+from kamalstream.prove.s3 import ScratchS3
+
+from .conftest import requires
+
+pytestmark = requires("rclone")
+BUCKET = "notes-backups"
+
+
+class Server:
+    """A folder that stands for a server's volume, and the accessory beside it."""
+
+    def __init__(self, root: Path, app: Path, s3: ScratchS3, prefix: str) -> None:
+        self.root, self.s3 = root / "storage", s3
+        self.root.mkdir(parents=True)
+        self.program = app / facts.COPY_UPLOADS
+        self.config = root / "rclone.conf"
+        config = configparser.ConfigParser()
+        config.read(app / facts.RCLONE)
+        config["bucket"]["endpoint"] = s3.endpoint
+        config["uploads"]["remote"] = f"bucket:{BUCKET}/{prefix}/_uploads"
+        with self.config.open("w") as file:
+            config.write(file)
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        rclone = programs.find("rclone")
+        assert rclone
+        return subprocess.run(
+            ["sh", self.program, *command],
+            env={
+                "PATH": f"{rclone.parent}:/usr/local/bin:/usr/bin:/bin",
+                "LITESTREAM_ACCESS_KEY_ID": self.s3.access_key,
+                "LITESTREAM_SECRET_ACCESS_KEY": self.s3.secret_key,
+                "UPLOADS_ROOT": str(self.root),
+                "RCLONE_CONFIG": str(self.config),
+                "UPLOADS_SPARE": "0",
+                **more,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def once(self, **more: str) -> str:
+        done = self.run("once", **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def upload(self, *keys: str, age: float = 60) -> None:
+        """Store files as Active Storage's disk service does, `age` seconds ago."""
+        for key in keys:
+            path = self.path(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"what is in {key}")
+            os.utime(path, (time.time() - age,) * 2)
+
+    def path(self, key: str) -> Path:
+        return self.root / key[:2] / key[2:4] / key
+
+    @property
+    def here(self) -> list[str]:
+        files = (path for path in self.root.glob("[!.]*/*/**/*") if path.is_file())
+        assert all(path.read_text() == f"what is in {path.name}" for path in files)
+        return sorted(p.name for p in self.root.glob("[!.]*/*/**/*") if p.is_file())
+
+    def stored(self, what: str = "files") -> list[str]:
+        listed = self.run("lsf", "-R", "--files-only", f"uploads:{what}")
+        return sorted(listed.stdout.split())
+
+
+Servers = Callable[[str], Server]
+
+
+@pytest.fixture(scope="module")
+def servers(
+    rendered: Callable[..., Path], s3: ScratchS3, tmp_path_factory: pytest.TempPathFactory
+) -> Servers:
+    s3.create_bucket(BUCKET)
+    return lambda prefix: Server(
+        tmp_path_factory.mktemp("server"), rendered(uploads=True), s3, prefix
+    )
+
+
+def requests(s3: ScratchS3) -> Counter[str]:
+    text = urllib.request.urlopen(s3.metrics, timeout=5).read().decode()
+    found = re.findall(r'SeaweedFS_s3_request_total\{.*?type="(\w+)"\} ([0-9.e+]+)', text)
+    return Counter({kind: 0 for kind, _ in found}) + Counter(
+        {kind: int(float(count)) for kind, count in found}
+    )
+
+
+KEYS = tuple(f"{one}{two}cd{one}{two}0123456789" for one in "abc" for two in "xyz")
+
+
+def test_what_is_uploaded_is_in_the_bucket_after_a_round_and_an_idle_app_makes_no_request(
+    servers: Servers, s3: ScratchS3
+) -> None:
+    server = servers("idle")
+    server.upload(*KEYS)
+    (server.root / "production.sqlite3").write_text("not copied")
+    (server.root / ".production.sqlite3-litestream").mkdir()
+    server.once()
+    paths = sorted(f"{key[:2]}/{key[2:4]}/{key}" for key in KEYS)
+    assert server.stored() == paths
+    before = requests(s3)
+    server.once()
+    assert requests(s3) == before
+    server.upload("axcd-new with a space")
+    server.once()
+    assert sum((requests(s3) - before).values()) == 1
+    assert "10 files" in server.run("status").stdout
+
+    # One that may still be being written waits for the next rounds.
+    server.upload("axcd-young", age=0)
+    server.once()
+    assert "ax/cd/axcd-young" not in server.stored()
+    os.utime(server.path("axcd-young"), (time.time() - 60,) * 2)
+    server.once()
+    assert "ax/cd/axcd-young" in server.stored()
+
+
+def test_an_empty_server_gets_its_files_back_newest_first_and_deletes_nothing(
+    servers: Servers,
+) -> None:
+    old = servers("lost")
+    for key in KEYS[:3]:
+        old.upload(key)
+        old.once()
+        time.sleep(1.1)  # S3 tells seconds
+    old.upload(*KEYS[3:])
+    old.once()
+    old.path(KEYS[4]).unlink()
+    old.once()
+    assert [len(old.stored(what)) for what in ("files", "purged")] == [9, 1]
+
+    new = servers("lost")
+    said = new.once(UPLOADS_BATCH="5")
+    assert "8 files" in said
+    assert new.here == sorted(key for key in KEYS[3:] if key != KEYS[4])
+    assert "3 (" in new.run("status").stdout
+    # The app uploads meanwhile, and the rest comes too.
+    new.upload("zzzz-new")
+    while "All files are back." not in new.once(UPLOADS_BATCH="1"):
+        pass
+    assert new.here == sorted({*KEYS, "zzzz-new"} - {KEYS[4]})
+    assert len(new.stored()) == 10
+    assert "9 files" in new.run("status").stdout
+
+
+def test_what_the_app_deletes_goes_from_the_bucket_when_no_database_that_names_it_restores(
+    servers: Servers,
+) -> None:
+    server = servers("purged")
+    server.upload(*KEYS)
+    server.once()
+    server.path(KEYS[0]).unlink()
+    server.path(KEYS[1]).unlink()
+    server.once()
+    assert len(server.stored()) == len(KEYS)
+    [note] = (server.root / ".uploads/purged").iterdir()
+    note.rename(note.with_name("20200101T10"))
+    server.upload(KEYS[1])  # a restore has brought it back
+    server.once()
+    assert len(server.stored()) == len(KEYS) - 1
+    assert f"ax/cd/{KEYS[0]}" not in server.stored()
+
+
+def test_a_bucket_that_is_away_or_another_one_harms_nothing(servers: Servers) -> None:
+    server = servers("away")
+    server.upload(*KEYS[:2])
+    right = server.config.read_text()
+    server.config.write_text(right.replace(server.s3.endpoint, "http://127.0.0.1:9"))
+    for keys in ({}, {"LITESTREAM_SECRET_ACCESS_KEY": "wrong"}):
+        done = server.run("once", **keys)
+        assert done.returncode == 1
+        assert "tried again" in done.stderr
+        assert server.run("status").returncode == 1
+        server.config.write_text(right)
+    server.once()
+    assert len(server.stored()) == 2
+
+    new = servers("away")
+    new.config.write_text(right.replace("/away/", "/elsewhere/"))
+    new.once()
+    assert new.here == []
+    new.config.write_text(right)
+    new.once()
+    assert new.here == sorted(KEYS[:2])
+
+    # Killed half way: what was noted is not copied again, what was not is.
+    shutil.rmtree(new.root / ".uploads")
+    new.upload("qqqq-later")
+    new.once()
+    assert len(new.stored()) == 3
