@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kamalstream.check import check_files
 from kamalstream.check.finding import Finding
@@ -102,19 +103,93 @@ def test_a_domain_that_the_hosts_do_not_let_pass_is_an_error(
 # --- Uploads -----------------------------------------------------------------------------------
 
 
-def test_uploads_on_the_volume_are_said_not_to_be_backed_up(app: Path) -> None:
-    assert found(app, "uploads.not-backed-up") == []
+@pytest.fixture
+def attached(app: Path) -> Path:
     add(app, "db/migrate/1_create_active_storage_tables.active_storage.rb", "# tables\n")
     (app / "db/schema.rb").write_text('create_table "active_storage_blobs"\n')
-    [finding] = found(app, "uploads.not-backed-up")
-    assert finding.level == "warning"
-    assert "lost with the server" in finding.message
-    assert "S3" in finding.fix
+    return app
 
-    (app / "config/storage.yml").write_text(
-        "local:\n  service: S3\n  bucket: <%= ENV['BUCKET'] %>\n  region: eu\n"
+
+def uploads(app: Path) -> list[Finding]:
+    return [one for one in check_files(App(app)) if one.id.startswith("uploads.")]
+
+
+def stored(app: Path, service: str) -> None:
+    (app / "config/storage.yml").write_text(f"local:\n  {service}\n")
+
+
+def answer(app: Path, **given: object) -> None:
+    answers = app / ".copier-answers.yml"
+    answers.write_text(yaml.safe_dump({**yaml.safe_load(answers.read_text()), **given}))
+
+
+def test_uploads_on_the_volume_are_said_not_to_be_backed_up(app: Path) -> None:
+    assert uploads(app) == []
+
+
+def test_those_of_an_app_with_attachments_are(attached: Path) -> None:
+    [finding] = uploads(attached)
+    assert (finding.id, finding.level) == ("uploads.not-backed-up", "warning")
+    assert "lost with the server" in finding.message
+    assert finding.fix.startswith("kamalstream update --data uploads=true\n")
+
+    stored(attached, "service: S3\n  bucket: <%= ENV['BUCKET'] %>\n  region: eu")
+    assert uploads(attached) == []
+    answer(attached, uploads=True, uploads_root="/rails/storage")
+    [finding] = uploads(attached)
+    assert (finding.id, finding.level) == ("uploads.elsewhere", "warning")
+
+
+def test_uploads_outside_the_volumes_go_with_every_deploy(attached: Path) -> None:
+    stored(attached, "service: Disk\n  root: <%= Rails.root.join('public/files') %>")
+    [finding] = uploads(attached)
+    assert finding.id == "uploads.no-volume"
+    assert "notes_uploads:/rails/public/files" in finding.fix
+    assert (
+        "--data uploads_root=/rails/public/files --data "
+        "uploads_volume=notes_uploads:/rails/public/files" in finding.fix
     )
-    assert found(app, "uploads.not-backed-up") == []
+
+
+@pytest.mark.parametrize(
+    "service", ["service: <%= ENV['KIND'] %>", "service: Disk\n  root: <%= ENV['FILES'] %>"]
+)
+def test_where_uploads_are_cannot_be_read_is_said(attached: Path, service: str) -> None:
+    stored(attached, service)
+    assert [one.id for one in uploads(attached)] == ["uploads.unknown"]
+    answer(attached, uploads=True, uploads_root="/rails/storage")
+    assert [one.id for one in uploads(attached)] == ["uploads.accessory"]
+
+
+def test_an_accessory_that_does_not_see_the_uploads_is_an_error(
+    deployable: Callable[..., Path], attached: Path
+) -> None:
+    answer(attached, uploads=True, uploads_root="/rails/storage")
+    assert [one.id for one in uploads(attached)] == ["uploads.accessory"]
+    accessory = (
+        "  uploads:\n    image: rclone/rclone:1.75.1\n    roles: [web]\n    files:\n"
+        "      - config/rclone.conf:/etc/rclone.conf:ro\n"
+        "    volumes:\n      - notes_storage:/rails/storage\n"
+        '    options:\n      user: "1000:1000"\n'
+    )
+    add(attached, DEPLOY, accessory, before="# kamal console")
+    assert uploads(attached) == []
+    text = (attached / DEPLOY).read_text()
+    begin = text.index("  uploads:\n")
+    for new, expected in (
+        (accessory.replace("notes_storage:", "other_storage:"), ["uploads.differs"]),
+        (accessory.replace("rails/storage\n", "rails/storage:ro\n"), ["uploads.read-only"]),
+        (accessory.replace("config/rclone.conf", "config/x.conf"), ["uploads.config"]),
+        (accessory.replace("1000:1000", "0:0"), []),
+    ):
+        (attached / DEPLOY).write_text(text[:begin] + new + text[begin + len(accessory) :])
+        assert [one.id for one in uploads(attached)] == expected
+    assert [one.line for one in found(attached, "accessory.user")] != []
+    (attached / DEPLOY).write_text(text)
+    stored(attached, "service: Disk\n  root: /rails/storage/files")
+    [finding] = uploads(attached)
+    assert finding.id == "uploads.root"
+    assert "--data uploads_root=/rails/storage/files" in finding.fix
 
 
 # --- Servers -----------------------------------------------------------------------------------

@@ -151,8 +151,12 @@ def test_an_empty_server_gets_its_files_back_newest_first_and_deletes_nothing(
     assert [len(old.stored(what)) for what in ("files", "purged")] == [9, 1]
 
     new = servers("lost")
-    said = new.once(UPLOADS_BATCH="5")
-    assert "8 files" in said
+    full = new.run("once", UPLOADS_SPARE=str(10**12))
+    assert full.returncode == 1
+    assert "No room for the next 8 files" in full.stderr
+    assert "8 files" in full.stdout
+    assert new.here == []
+    new.once(UPLOADS_BATCH="5")
     assert new.here == sorted(key for key in KEYS[3:] if key != KEYS[4])
     assert "3 (" in new.run("status").stdout
     # The app uploads meanwhile, and the rest comes too.

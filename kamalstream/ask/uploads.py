@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from kamalstream.facts import COPY_UPLOADS
+from kamalstream.facts import COPY_UPLOADS, UPLOADS
 from kamalstream.inspect.app import AppFacts
 from kamalstream.inspect.kamal.mounts import mount_of, volume
-
-#: Our accessory; its alias and docs call it so.
-ACCESSORY = "uploads"
 
 
 def uploads(app: AppFacts, volumes: Collection[str]) -> dict[str, Any]:
@@ -25,7 +22,7 @@ def uploads(app: AppFacts, volumes: Collection[str]) -> dict[str, Any]:
     main = app.kamal.main if app.kamal else None
     held = mount_of(map(volume, volumes), service.root)
     own = main.mount_of(service.root) if main and not held else None
-    other = main.accessories.get(ACCESSORY) if main else None
+    other = main.accessories.get(UPLOADS) if main else None
     # An accessory of theirs that is called like ours stays what it is.
     theirs = other is not None and COPY_UPLOADS not in [local for local, _ in other.files]
     kept = held or (own if own and own.source else None)

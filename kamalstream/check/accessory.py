@@ -23,9 +23,9 @@ def check(app: App) -> Iterator[Finding]:
         if one.sidecar:
             yield from _image(one, one.sidecar)
             yield from _config(one, one.sidecar)
-            yield from _user(one, one.sidecar)
+            yield from user(one, one.sidecar)
             yield from _one_writer(one, one.sidecar)
-            yield from _placement(one, one.sidecar)
+            yield from placement(one, one.sidecar)
         elif not one.deployment.unreadable_at("accessories", SIDECAR):
             others = ", ".join(other.name for other in one.deployment.litestreams)
             yield Finding(
@@ -97,15 +97,16 @@ def _config(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
         yield Finding("accessory.cmd", "error", *place, message, "cmd: replicate")
 
 
-def _user(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
-    wanted, theirs = one.user.partition(":")[0], (sidecar.user or "0").partition(":")[0]
+def user(one: Deployed, accessory: Accessory) -> Iterator[Finding]:
+    """Yield where an `accessory` of ours does not run as the user of the app's container."""
+    wanted, theirs = one.user.partition(":")[0], (accessory.user or "0").partition(":")[0]
     if theirs != wanted and theirs.isdecimal() and wanted.isdecimal():
         yield Finding(
             "accessory.user",
             "warning",
-            *one.deployment.line("accessories", SIDECAR, "options", "user"),
-            f"the accessory of {one.name} does not run as uid {wanted}, the user of the app's "
-            "container: files that it makes may be read-only for the app",
+            *one.deployment.line("accessories", accessory.name, "options", "user"),
+            f"the accessory `{accessory.name}` of {one.name} does not run as uid {wanted}, the "
+            "user of the app's container: files that it makes may be read-only for the app",
             f'options:\n  user: "{one.user}"',
         )
 
@@ -128,25 +129,28 @@ def _one_writer(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
         )
 
 
-def _placement(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
-    """Kamal takes exactly one key that says where; a destination easily adds a second."""
-    deployment, keys = one.deployment, sidecar.placements
+def placement(one: Deployed, accessory: Accessory) -> Iterator[Finding]:
+    """Yield where not exactly one key says where an `accessory` of ours runs.
+
+    A destination easily adds a second to the base's.
+    """
+    deployment, keys, name = one.deployment, accessory.placements, accessory.name
     role = deployment.primary_role_name
     by_role = f"roles:\n  - {role}"
-    if len(keys) == 1 or deployment.unreadable_at("accessories", SIDECAR):
+    if len(keys) == 1 or deployment.unreadable_at("accessories", name):
         return
     if not keys:
-        message = f"nothing says where the accessory of {one.name} runs: Kamal refuses it"
-        place = (sidecar.file, sidecar.line)
+        message = f"nothing says where the accessory `{name}` of {one.name} runs: Kamal refuses it"
+        place = (accessory.file, accessory.line)
         yield Finding("accessory.placement", "error", *place, message, by_role)
         return
     # What follows the roles fits every destination, so it is what stays.
     kept = next((key for key in ("roles", "role", "tags", "tag") if key in keys), keys[-1])
     for key in keys:
-        file, line = deployment.line("accessories", SIDECAR, key)
+        file, line = deployment.line("accessories", name, key)
         if key != kept:
             instead = ""
-            if file != deployment.line("accessories", SIDECAR, kept)[0]:
+            if file != deployment.line("accessories", name, kept)[0]:
                 # Other destinations may go by the line that is taken out.
                 instead = f", and write there instead:\n{by_role}"
             yield Finding(
@@ -154,8 +158,8 @@ def _placement(one: Deployed, sidecar: Accessory) -> Iterator[Finding]:
                 "error",
                 file,
                 line,
-                f"the accessory of {one.name} has {' and '.join(f'`{k}:`' for k in keys)}, and "
-                "Kamal takes one of them alone",
+                f"the accessory `{name}` of {one.name} has "
+                f"{' and '.join(f'`{k}:`' for k in keys)}, and Kamal takes one of them alone",
                 f"Take out line {line} of {file} (`{key}:`){instead}",
             )
 

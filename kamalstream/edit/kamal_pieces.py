@@ -16,7 +16,7 @@ from kamalstream.inspect.kamal.values import as_list
 
 SIDECAR: Path = ("accessories", "litestream")
 #: The accessory beside it, where uploaded files are copied too.
-UPLOADS: Path = ("accessories", "uploads")
+UPLOADS: Path = ("accessories", facts.UPLOADS)
 #: Where `env:` has one of these, Kamal passes over what stands beside them.
 ENV_PARTS = {"clear", "secret", "tags"}
 

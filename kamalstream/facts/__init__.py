@@ -49,7 +49,8 @@ LITESTREAM = "config/litestream.yml"
 BOOT_RESTORE = "bin/boot-restore"
 ONE_WRITER = "bin/one-writer"
 RESTORE = "bin/restore"
-# Rendered where uploaded files are copied too.
+# Rendered where uploaded files are copied too; the accessory that does it.
+UPLOADS = "uploads"
 COPY_UPLOADS = "bin/copy-uploads"
 RCLONE = "config/rclone.conf"
 READ_SECRETS = ".kamal/read_secrets.rb"

@@ -50,7 +50,7 @@ def storage_service(app: Path, name: str | None, rails_root: str) -> StorageServ
     except BadInput:
         return None
     entry = services.get(name) if isinstance(services, dict) else None
-    if name is None or not isinstance(entry, dict):
+    if name is None or not isinstance(entry, dict) or "ERB" in str(entry.get("service")):
         return None
     root = str(entry.get("root") or "")
     known = root and "ERB" not in root
