@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from e2e import debian
 from e2e.engine import HOST_LOOPBACK, Engine
 from e2e.outside import DOCKER_HUB, reachable
 from kamalstream import programs
+from kamalstream.facts import VERSIONS
 
 HERE = Path(__file__).parent / "images"
 # Debian 13 with the Ruby that the real ruby:slim is for, and what that image has besides. What
@@ -42,6 +44,7 @@ def make(engine: Engine, gems: int | None) -> None:
         _build(engine, "ruby", ruby)
         _build(engine, "registry", KAMAL_REGISTRY, _program("docker-registry"))
         _litestream(engine)
+        _rclone(engine)
     if gems is not None:
         mirror = f"BUNDLE_MIRROR__ALL=http://{HOST_LOOPBACK}:{gems}"
         _build(engine, "mirrored", ruby, arguments=(f"FROM={ruby}", mirror))
@@ -57,6 +60,17 @@ def _litestream(engine: Engine) -> None:
         _build(engine, f"litestream-{series}", image, binary, *shell)
         # `kamal accessory reboot` pulls.
         engine.offer(image)
+
+
+def _rclone(engine: Engine) -> None:
+    # The one that is tested, not a distribution's older one that comes first on PATH.
+    binary = Path(sys.executable).parent / "rclone"
+    image = f"rclone/rclone:{VERSIONS['rclone']}"
+    _build(engine, "rclone", image, binary, _program("busybox"))
+    said = engine.docker("run", "--rm", image, "version")
+    if VERSIONS["rclone"] not in said:
+        raise RuntimeError(f"rclone {VERSIONS['rclone']} is not on this machine")
+    engine.offer(image)
 
 
 def _program(name: str) -> Path:

@@ -31,8 +31,10 @@ variant). Then the server is lost, and `kamal setup` deploys to an empty one.
 |---|---|
 | ![Before the loss](images/page-before.png) | ![After it](images/page-after.png) |
 
-The notes are back. What is in no database, or in one that is left out of the backups on purpose, is
-not: the picture, which the page says, and the visits, which Solid Cache counted.
+The notes are back, and so is the picture, which the accessory `uploads` had copied. What is left
+out of the backups on purpose is not: the visits, which Solid Cache counted. A picture that is
+purged comes back with the moment that knows it (`bin/restore --timestamp`), and outlives the next
+server too.
 
 ## Drills
 
@@ -82,6 +84,12 @@ Not the real thing in this run, and what was in its place:
 _LIMITS = """
 ## What is known to be left
 
+- **Uploaded files** are copied within a minute, not within two seconds: a server lost before takes
+  a new one with it, and `bin/restore --check-files` names it.
+- **A lost server replaced within one second, with Litestream 0.3.** It restores the generation that
+  was written last, and S3 tells times in whole seconds: of two that end in the same second it takes
+  the first by name, and the row after the loss is absent until the next write. 0.5 counts
+  transactions instead.
 - **The first seconds of Litestream 0.3.** Killed between its very first snapshot and the first
   upload after it, 0.3.13 restores the snapshot alone, and it may restore half a transaction. The
   kills above come when it has been replicating for 2.5 seconds. 0.5 with the rendered
@@ -97,7 +105,6 @@ _LIMITS = """
   most 20 seconds, and where the bucket was away for more than ten minutes, after at most five
   minutes; until then a lost server costs what was written since the outage began. `kamal
   backup-now` shortens the wait to 20 seconds. 0.3 went on within a second.
-- **Uploaded files** (Active Storage on the volume) are not databases; Litestream leaves them.
 
 ## Ended half way, and attacked
 

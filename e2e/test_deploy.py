@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from e2e.browser import browser
 from e2e.stage import Stage
+from e2e.steps import SYNCED, now, restore
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 
@@ -57,18 +59,56 @@ def test_a_person_sees_their_notes_again(stage: Stage, tmp_path: Path) -> None:
         assert person.picture(1, "sunset.png") == (240, 160), "a variant, not what was uploaded"
         person.screenshot(1, IMAGES / "page-before.png")
 
-        time.sleep(2)
+        # The picture and its variant.
+        wait_until_copied(stage, 2)
         stage.server.lose()
         setup = stage.kamal("setup")
         assert setup.code == 0, setup.text[-3000:]
 
+        # The app is up before the files are; then they are there without a deploy.
+        wait_until_copied(stage, 2)
         person.open(1)
-        # Uploaded files are not in the databases.
-        assert "sunset.png is missing" in person.sees(1, "The first evening")
+        person.sees(1, "The first evening")
+        assert person.picture(1, "sunset.png") == (240, 160)
         person.open(0)
         person.write(0, "Life goes on")
         assert "3 words" in person.sees(1, "Life goes on")
         person.screenshot(1, IMAGES / "page-after.png")
+
+
+def test_a_purged_picture_comes_back_with_the_moment_that_knows_it(stage: Stage) -> None:
+    assert "All 2 uploaded files are here and whole." in restore(stage, "--check-files")
+    time.sleep(SYNCED)
+    moment = now()
+    time.sleep(SYNCED)
+    purge = "Note.find_each { |note| note.picture.purge }"
+    purged = stage.kamal("app", "exec", "--primary", "--reuse", f"bin/rails runner '{purge}'")
+    assert purged.code == 0, purged.text[-3000:]
+    assert "All 0 uploaded files are here and whole." in restore(stage, "--check-files")
+    # The accessory notes it in the bucket, and takes the files for gone.
+    wait_until_copied(stage, 0)
+    said = restore(stage, "--database", "primary", "--timestamp", moment)
+    assert "2 uploaded files are not here, and are brought back" in said, said
+    assert "All 2 uploaded files are here and whole." in said, said
+    # And in the bucket still, when this server is lost too.
+    wait_until_copied(stage, 2)
+    time.sleep(SYNCED)
+    stage.server.lose()
+    setup = stage.kamal("setup")
+    assert setup.code == 0, setup.text[-3000:]
+    wait_until_copied(stage, 2)
+    assert "All 2 uploaded files are here and whole." in restore(stage, "--check-files")
+
+
+def wait_until_copied(stage: Stage, files: int) -> None:
+    """Wait until so many uploaded files are on the volume and in the bucket: a minute at most."""
+    ends = time.monotonic() + 60
+    while True:
+        said = stage.kamal("uploads").text
+        if re.search(rf"^{files} files .* are here and in the bucket", said, re.M):
+            return
+        assert time.monotonic() < ends, said
+        time.sleep(2)
 
 
 def a_sunset(width: int, height: int) -> bytes:

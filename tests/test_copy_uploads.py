@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
+import hashlib
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -213,3 +217,62 @@ def test_a_bucket_that_is_away_or_another_one_harms_nothing(servers: Servers) ->
     new.upload("qqqq-later")
     new.once()
     assert len(new.stored()) == 3
+
+
+@requires("ruby", "sqlite3")
+def test_a_moment_brings_back_the_files_that_its_rows_name(
+    servers: Servers, tmp_path: Path
+) -> None:
+    server = servers("moment")
+    server.upload(*KEYS[:3])
+    server.once()
+    for key in KEYS[:2]:
+        server.path(key).unlink()
+    server.once()
+    assert server.stored("purged") != []
+
+    database = server.root / "restored.sqlite3"
+    with closing(sqlite3.connect(database)) as restored:
+        restored.execute(
+            "CREATE TABLE active_storage_blobs "
+            "(id, key, filename, byte_size, checksum, service_name)"
+        )
+        for at, key in enumerate((*KEYS[:3], "nowhere-at-all")):
+            sum64 = base64.b64encode(hashlib.md5(f"what is in {key}".encode()).digest()).decode()
+            size = len(f"what is in {key}")
+            row = (at, key, "a.png", size, sum64, "local")
+            restored.execute("INSERT INTO active_storage_blobs VALUES (?, ?, ?, ?, ?, ?)", row)
+        restored.commit()
+
+    def files(command: str) -> str:
+        program = server.program.parent / "uploaded-files"
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "UPLOADS_ROOT": str(server.root)}
+        done = subprocess.run(
+            ["ruby", program, command, database], env=env, capture_output=True, text=True
+        )
+        return done.stdout
+
+    assert "1 of 4 uploaded files are here and whole" in files("check")
+    assert "3 uploaded files are not here" in files("want")
+    assert "3 are still coming" in files("check")
+    done = server.run("once")
+    assert "Not all of these 3 files are in the bucket any more" in done.stderr
+    said = files("soon").splitlines()
+    assert said[0] == "3 of 4 uploaded files are here and whole."
+    assert [line.split()[0] for line in said[1:]] == ["nowhere-at-all"]
+    # They live again, and are not forgotten when the time of their deletion comes.
+    [note] = (server.root / ".uploads/purged").iterdir()
+    assert note.read_text() == ""
+    assert len(server.stored()) == 3
+
+    # Into development: the same list, from the same bucket.
+    target = tmp_path / "storage"
+    (tmp_path / "wanted").write_text(
+        "".join(line.partition(" ")[2] + "\n" for line in files("list").splitlines())
+    )
+    copied = server.run(
+        *("copy", "uploads:files", str(target), "--files-from-raw", str(tmp_path / "wanted")),
+        "--no-traverse",
+    )
+    assert copied.returncode == 0, copied.stderr
+    assert sorted(p.name for p in target.rglob("*") if p.is_file()) == sorted(KEYS[:3])

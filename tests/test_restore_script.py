@@ -198,7 +198,10 @@ AUDIT = """\
 @pytest.fixture
 def app(fresh: Callable[..., Path]) -> Path:
     """Return an app whose server is the same folder, up with version abc."""
-    folder = fresh()
+    return served(fresh())
+
+
+def served(folder: Path) -> Path:
     for name, text in {"kamal": KAMAL, "litestream": LITESTREAM}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -391,3 +394,101 @@ def test_a_full_disk_is_seen_before_anything_is_stopped(app: Path) -> None:
     assert done.returncode == 1
     assert f"There is no room for a second {app}/storage/production.sqlite3" in done.stderr
     assert not any(line.startswith("app stop") for line in calls(app))
+
+
+# --- Uploaded files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def attached(fresh: Callable[..., Path]) -> Path:
+    """Return such an app with two uploaded files, one of which is not there."""
+    app = served(fresh(uploads=True))
+    with closing(sqlite3.connect(app / "storage/production.sqlite3")) as database:
+        database.executescript(BLOBS)
+    (app / "storage/aa/bb").mkdir(parents=True)
+    (app / "storage/aa/bb/aabbhere").write_text("here")
+    return app
+
+
+BLOBS = """
+    CREATE TABLE active_storage_blobs (
+      id INTEGER PRIMARY KEY, key, filename, byte_size, checksum, service_name);
+    INSERT INTO active_storage_blobs VALUES
+      (1, 'aabbhere', 'a.png', 4, 'bJIoX6bT6CexmNEg6jrGdA==', 'local'),
+      (2, 'ccddgone', 'b' || char(27) || '[31m.png', 7, NULL, 'local');
+"""
+needs_both = requires("ruby", "sqlite3")
+
+
+def uploaded(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(app, *arguments, UPLOADS_ROOT=str(app / "storage"))
+
+
+@needs_both
+def test_files_that_rows_name_are_checked_by_size_and_checksum(attached: Path) -> None:
+    done = uploaded(attached, "--check-files")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "1 of 2 uploaded files are here and whole.",
+        "  ccddgone (b?[31m.png, 7 bytes) lacks",
+        "1 uploaded files are not here, and are brought back: kamal uploads",
+    ]
+    assert (attached / "storage/.uploads/asked").read_text() == "7 cc/dd/ccddgone\n"
+
+    (attached / "storage/cc/dd").mkdir(parents=True)
+    (attached / "storage/cc/dd/ccddgone").write_text("12345678")
+    (attached / "storage/aa/bb/aabbhere").write_text("hera")
+    said = uploaded(attached, "--check-files").stdout
+    assert "0 of 2 uploaded files" in said
+    assert "aabbhere (a.png, 4 bytes) has another checksum" in said
+    assert "has 8 bytes instead of 7" in said
+    # What the accessory was asked for is on its way.
+    assert "1 are still coming: kamal uploads" in said
+
+    (attached / "storage/cc/dd/ccddgone").write_text("1234567")
+    (attached / "storage/aa/bb/aabbhere").write_text("here")
+    done = uploaded(attached, "--check-files", "--database", "primary")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        0,
+        "All 2 uploaded files are here and whole.",
+    )
+
+
+@needs_both
+def test_rows_of_another_service_have_their_files_elsewhere(attached: Path) -> None:
+    (attached / "config/environments").mkdir(exist_ok=True)
+    production = attached / "config/environments/production.rb"
+    production.write_text("  config.active_storage.service = :amazon\n")
+    done = uploaded(attached, "--check-files")
+    assert done.stdout == "All 0 uploaded files are here and whole.\n"
+
+
+@needs_both
+def test_what_a_restored_row_names_is_asked_for_and_said_to_lack(attached: Path) -> None:
+    litestream = (attached / "litestream").read_text()
+    (attached / "litestream").write_text(litestream + f'sqlite3 "$2" "{BLOBS}"\n')
+    (attached / "bin/uploaded-files").write_text(
+        (attached / "bin/uploaded-files").read_text().replace("sleep(2)", "nil")
+    )
+    done = uploaded(attached, "--yes", "--database", "primary")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rows(attached)["production"] == "restored"
+    assert "1 of 2 uploaded files are here and whole." in done.stdout
+    assert "ccddgone" in done.stdout
+    assert (attached / "storage/.uploads/asked").exists()
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--with-files",), "--with-files goes with --to-local"),
+        (("--check-files", "--undo"), "--check-files goes with --database"),
+        (("--check-files", "--timestamp", "10:00"), "--check-files goes with --database"),
+    ],
+)
+def test_what_does_not_go_with_files_is_refused(
+    attached: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = uploaded(attached, "--yes", *arguments)
+    assert (done.returncode, said in done.stderr, (attached / "calls").exists()) == (2, True, False)

@@ -52,6 +52,7 @@ RESTORE = "bin/restore"
 # Rendered where uploaded files are copied too; the accessory that does it.
 UPLOADS = "uploads"
 COPY_UPLOADS = "bin/copy-uploads"
+UPLOADED_FILES = "bin/uploaded-files"
 RCLONE = "config/rclone.conf"
 READ_SECRETS = ".kamal/read_secrets.rb"
 GUIDE = "docs/DEPLOYMENT.md"
@@ -86,7 +87,7 @@ NEVER_IN_THE_IMAGE = (
 #: Ours alone, and started in containers.
 PROGRAMS = (BOOT_RESTORE, ONE_WRITER, RESTORE)
 #: What containers start.
-EXECUTABLES = (ENTRYPOINT, *PROGRAMS, COPY_UPLOADS)
+EXECUTABLES = (ENTRYPOINT, *PROGRAMS, COPY_UPLOADS, UPLOADED_FILES)
 
 
 def litestream_of(destination: str) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kamalstream.facts import ANSWERS, BOOT_RESTORE, COPY_UPLOADS, GUIDE, ONE_WRITER, RESTORE
+from kamalstream.facts import (
+    ANSWERS,
+    BOOT_RESTORE,
+    COPY_UPLOADS,
+    GUIDE,
+    ONE_WRITER,
+    RESTORE,
+    UPLOADED_FILES,
+)
 from kamalstream.regular_file import read_text
 
 #: What every release of the template has written near the top of each.
@@ -14,6 +22,7 @@ _OURS = {
     BOOT_RESTORE: "# Brings back the databases that this server lacks",
     ONE_WRITER: "# Lets one server at a time write to a backup",
     COPY_UPLOADS: "# Copies the files that people upload",
+    UPLOADED_FILES: "# Looks whether the uploaded files",
 }
 
 

@@ -23,6 +23,7 @@ from kamalstream.facts import (
     READ_SECRETS,
     RESTORE,
     SECRETS,
+    UPLOADED_FILES,
     VERIFY_WORKFLOW,
 )
 from kamalstream.render.plan import Change, Plan
@@ -35,6 +36,7 @@ _WHAT = {
     RESTORE: "restores by hand, to any moment",
     DEPLOY: "Kamal: server, proxy, volume, the litestream accessory",
     COPY_UPLOADS: "copies uploaded files to the bucket, and brings them back",
+    UPLOADED_FILES: "looks whether the files that rows name are there",
     RCLONE: "which bucket they are copied to",
     LITESTREAM: "what is replicated, and where to",
     SECRETS: "where Kamal gets the secrets; none stands in it",
