@@ -25,6 +25,8 @@ from kamalstream.prove.s3 import ScratchS3
 from .conftest import requires
 
 pytestmark = requires("rclone")
+#: 1,000,000 by hand (CONTRIBUTING.md).
+MANY = int(os.environ.get("KAMALSTREAM_FILES", "3000"))
 BUCKET = "notes-backups"
 
 
@@ -276,3 +278,61 @@ def test_a_moment_brings_back_the_files_that_its_rows_name(
     )
     assert copied.returncode == 0, copied.stderr
     assert sorted(p.name for p in target.rglob("*") if p.is_file()) == sorted(KEYS[:3])
+
+
+COUNTING = """\
+#!/bin/sh
+# Plays rclone, which would take an hour: notes what it is asked for, and how many files that is.
+asked="$1"
+[ "$1" = lsf ] && exit 3
+while [ $# -gt 1 ]; do
+  if [ "$1" = --files-from-raw ]; then asked="$asked $(wc -l <"$2")"; fi
+  shift
+done
+echo "$asked" >>"$CALLS"
+"""
+
+
+def test_many_files_are_asked_for_once_each_in_bounded_memory(
+    rendered: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rclone").write_text(COUNTING)
+    (tmp_path / "rclone").chmod(0o755)
+    (tmp_path / "rclone.conf").touch()
+    root, calls = tmp_path / "storage", tmp_path / "calls"
+    for first in range(256):
+        folder = root / f"{first:02x}" / "cd"
+        folder.mkdir(parents=True)
+        for number in range(first, MANY, 256):
+            (folder / f"{first:02x}cd{number:028}").touch()
+            os.utime(folder / f"{first:02x}cd{number:028}", (1, 1))
+
+    def once() -> tuple[list[str], float, int]:
+        calls.write_text("")
+        began = time.monotonic()
+        command = ["sh", str(rendered(uploads=True) / facts.COPY_UPLOADS), "once"]
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls)}
+        env |= {"UPLOADS_ROOT": str(root), "RCLONE_CONFIG": str(tmp_path / "rclone.conf")}
+        child = os.posix_spawn("/bin/sh", command, env)
+        _, status, used = os.wait4(child, 0)
+        assert status == 0
+        took = time.monotonic() - began
+        return calls.read_text().splitlines(), took, used.ru_maxrss
+
+    calls_made, took, memory = once()
+    copied = [
+        int(line.split()[1]) for line in calls_made if line.startswith("copy ") and " " in line
+    ]
+    assert sum(copied) == MANY
+    later, idle_took, _ = once()
+    assert later == []
+    (root / "00/cd/00cdnew").touch()
+    os.utime(root / "00/cd/00cdnew", (1, 1))
+    later, new_took, new_memory = once()
+    assert later == ["copy 1"]
+    with capsys.disabled():
+        print(
+            f"\n{MANY} files: noted in {took:.1f} s and {memory // 1024} MB, an idle round "
+            f"{idle_took:.2f} s, one new file {new_took:.2f} s and {new_memory // 1024} MB"
+        )
+    assert max(memory, new_memory) < 200 * 1024 + MANY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from kamalstream.edit.deploy_yml import edit_base
 from kamalstream.edit.destination_yml import Destination, edit_destination
 from kamalstream.edit.kamal_pieces import SIDECAR, UPLOADS, Placement
 from kamalstream.edit.yaml_text import YamlText
+from kamalstream.errors import BadInput
 from kamalstream.facts import COPY_UPLOADS, DEPLOY, RCLONE, VERSIONS
 from kamalstream.inspect.app import inspect_app
+from kamalstream.prove.files import drill_files
+from kamalstream.prove.s3 import ScratchS3
 
+from .conftest import requires
 from .fixtures_template import make_app, render
 
 TABLES = "db/migrate/1_create_active_storage_tables.active_storage.rb"
@@ -130,3 +135,20 @@ def test_an_owners_deploy_yml_gets_it_with_an_update_and_loses_it_again(
     ]
     again = edit_destination(one.text, base.data, ours, None, WEB, STAGING, both)
     assert again.text == one.text
+
+
+@requires("rclone", "weed")
+def test_a_drill_proves_files_too_and_says_what_keeps_them_from_coming_back(
+    rendered: Callable[..., Path], tmp_path: Path, s3: ScratchS3
+) -> None:
+    app = Path(shutil.copytree(rendered(uploads=True), tmp_path / "app"))
+    report = drill_files(app, s3)
+    assert (report.problems, report.back) == ((), report.written)
+
+    program = app / COPY_UPLOADS
+    program.write_text(program.read_text().replace("  bring\n", "  :\n"))
+    [problem] = drill_files(app, s3, within=4).problems
+    assert "0 of 40 files are as they were" in problem
+    (app / RCLONE).write_text("[bucket]\n")
+    with pytest.raises(BadInput, match="uploads"):
+        drill_files(app, s3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import signal
@@ -208,6 +209,43 @@ def test_what_is_wrong_with_a_backup_is_named(shop: Shop) -> None:
     assert said.returncode == 1
     assert "ended with" in said.stdout
     assert shop.verify("--check", 'test -f "$RESTORED/queue.sqlite3"').returncode == 0
+
+
+@requires("weed", "litestream-0.5", "rclone")
+def test_some_uploaded_files_are_looked_at_too(
+    shop: Shop, rendered: Callable[..., Path], tmp_path: Path
+) -> None:
+    answers, config = shop.app / ".copier-answers.yml", configparser.ConfigParser()
+    answers.write_text(answers.read_text().replace("uploads: false", "uploads: true"))
+    config.read(rendered(uploads=True) / "config/rclone.conf")
+    config["bucket"]["endpoint"] = shop.s3.endpoint
+    config["uploads"]["remote"] = f"bucket:{shop.bucket}/notes/_uploads"
+    with (shop.app / "config/rclone.conf").open("w") as file:
+        config.write(file)
+    blob = "(key, byte_size, checksum, service_name, created_at)"
+    row = "('abcdpicture', 7, 'VFb8VMdKKXzplJmMKHOzcA==', 'local', '2026-01-01 10:00:00.1')"
+    with shop.replicating():
+        shop.write(f"CREATE TABLE active_storage_blobs {blob}")
+        shop.write(f"INSERT INTO active_storage_blobs VALUES {row}")
+    said = shop.verify()
+    assert "up to 20 uploaded files of 10.0 MB at most" in " ".join(said.stdout.split())
+    assert (said.returncode, "abcdpicture is not in the bucket" in said.stdout) == (1, True)
+
+    rclone = str(programs.find("rclone"))
+    env = {
+        **os.environ,
+        "RCLONE_CONFIG": str(shop.app / "config/rclone.conf"),
+        "AWS_ACCESS_KEY_ID": shop.s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": shop.s3.secret_key,
+    }
+    for content, fault in (("short", "has 5 bytes"), ("picturE", "is damaged"), ("picture", "")):
+        put = [rclone, "rcat", "uploads:files/ab/cd/abcdpicture"]
+        subprocess.run(put, input=content, env=env, text=True, check=True)
+        said = shop.verify()
+        assert (said.returncode, fault in said.stdout) == (bool(fault), True), said.stdout
+    assert "Uploaded files: 1 of 1 looked at, as they should be." in said.stdout
+    evidence = json.loads((shop.app / "tmp/backups-verified.json").read_text())
+    assert evidence["files"] == {"named": 1, "looked_at": 1, "fetched": 7, "problems": []}
 
 
 @requires("weed", "litestream-0.5")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.prove.drill import DrillReport, drill
+from kamalstream.prove.files import drill_files
+from kamalstream.prove.s3 import ScratchS3
 
 
 def run(folder: Path, seconds: float, console: Console) -> bool:
@@ -27,21 +31,37 @@ def run(folder: Path, seconds: float, console: Console) -> bool:
             status.update(words)
             console.print(f"  {words}")
 
-        reports = drill(
-            folder,
-            app.backed_up,
-            app.series,
-            seconds=seconds,
-            rails_root=app.rails_root,
-            on_progress=step,
-        )
+        files, untried = None, ""
+        with ScratchS3() if app.answers.get("uploads") is True else nullcontext() as server:
+            reports = drill(
+                folder,
+                app.backed_up,
+                app.series,
+                seconds=seconds,
+                server=server,
+                rails_root=app.rails_root,
+                on_progress=step,
+            )
+            if server:
+                step("copying uploaded files, losing the disk, and waiting for them to come back")
+                try:
+                    files = drill_files(folder, server)
+                except BadInput as error:
+                    untried = str(error)
     console.print(_table(reports))
-    for report in reports:
-        for problem in report.problems:
-            console.print(f"{report.database}: {problem}", style="red")
-    proven = all(report.ok for report in reports)
-    console.print(_verdict(reports) if proven else "NOT proven: this would lose data.")
-    return proven
+    problems = [(report.database, problem) for report in reports for problem in report.problems]
+    problems += [("uploaded files", problem) for problem in (files.problems if files else ())]
+    for of, problem in problems:
+        console.print(f"{of}: {problem}", style="red")
+    console.print("NOT proven: this would lose data." if problems else _verdict(reports))
+    if files and not files.problems:
+        console.print(
+            f"Uploaded files: all {files.back} came back as they were, in "
+            f"{files.seconds_to_return:.1f} s (bin/copy-uploads)."
+        )
+    if untried:
+        console.print(f"Uploaded files were not tried: {untried}", style="yellow")
+    return not problems
 
 
 def _table(reports: tuple[DrillReport, ...]) -> Table:

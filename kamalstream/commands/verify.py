@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +21,7 @@ from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.values import text
 from kamalstream.prove import real_bucket
 from kamalstream.prove.fetch import Fetch
+from kamalstream.prove.file_sample import FILES, LARGEST, Uploads
 from kamalstream.prove.redirect import Replicated
 from kamalstream.prove.verify import (
     OLDEST,
@@ -92,6 +94,7 @@ def source_of(app: App, one: Deployed) -> Source:
     """Return where the backups of a deployment are; raise BadInput where keys are missing."""
     destination = "" if one.is_main else one.name
     started = text(one.sidecar.options.get("entrypoint")) if one.sidecar else None
+    keys = real_bucket.keys(app.root, destination or "production")
     marked = app.series == "0.5" and posixpath.basename(facts.ONE_WRITER) in (started or "")
     return Source(
         str(app.answers.get("app_name")),
@@ -99,9 +102,19 @@ def source_of(app: App, one: Deployed) -> Source:
         app.root / one.litestream,
         app.series,
         {app.in_container(path): name for name, path in one.databases.items()},
-        real_bucket.keys(app.root, destination or "production"),
+        keys,
         OLDEST if marked else None,
+        _uploads(app, destination, keys),
     )
+
+
+def _uploads(app: App, destination: str, keys: Mapping[str, str]) -> Uploads | None:
+    if app.answers.get("uploads") is not True:
+        return None
+    own = app.root / facts.rclone_of(destination)
+    config = own if destination and own.is_file() else app.root / facts.RCLONE
+    pair = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), keys.values(), strict=True))
+    return Uploads(config, app.inspected.storage_service, pair)
 
 
 def _last(evidence: Path) -> dict[str, Any] | None:
@@ -124,7 +137,13 @@ def _announcement(source: Source, plan: tuple[tuple[Replicated, Fetch], ...]) ->
     return (
         f"Restoring the backups of {source.app}"
         f"{f' ({source.destination})' if source.destination else ''} from {buckets} to this "
-        f"machine, and looking at them: {in_bytes(size)} in {files:,} files to fetch."
+        f"machine, and looking at them: {in_bytes(size)} in {files:,} files to fetch"
+        + (
+            f", and up to {FILES} uploaded files of {in_bytes(LARGEST)} at most"
+            if source.uploads
+            else ""
+        )
+        + "."
     )
 
 
@@ -150,6 +169,9 @@ def _show(found: Verification, last: dict[str, Any] | None, console: Console) ->
     console.print(table)
     for said in (*_problems(found), *found.problems):
         console.print(escape(fold(said, console)), style="red", soft_wrap=True)
+    if found.files and not found.files.problems:
+        looked, named = found.files.looked_at, found.files.named
+        console.print(f"Uploaded files: {looked} of {named:,} looked at, as they should be.")
     for one in found.databases:
         if one.unread:
             without = f"{one.name}: not counted, for want of an extension: {', '.join(one.unread)}"
@@ -165,7 +187,10 @@ def _show(found: Verification, last: dict[str, Any] | None, console: Console) ->
 
 
 def _problems(found: Verification) -> list[str]:
-    return [f"{one.name}: {problem}" for one in found.databases for problem in one.problems]
+    said = [f"{one.name}: {problem}" for one in found.databases for problem in one.problems]
+    return said + [
+        f"uploaded files: {one}" for one in (found.files.problems if found.files else ())
+    ]
 
 
 def in_bytes(size: float) -> str:

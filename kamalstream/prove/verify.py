@@ -21,6 +21,7 @@ from kamalstream.errors import BadInput
 from kamalstream.prove import real_bucket
 from kamalstream.prove.contents import holdings
 from kamalstream.prove.fetch import Fetch, fetch_of
+from kamalstream.prove.file_sample import FileSample, Uploads, sample
 from kamalstream.prove.redirect import Replicated, replicated
 from kamalstream.prove.scratch import scratch
 
@@ -68,11 +69,13 @@ class Verification:
     databases: tuple[Backup, ...]
     check: str = ""
     problems: tuple[str, ...] = ()
+    files: FileSample | None = None
 
     @property
     def ok(self) -> bool:
         """True where every backup came back as it should."""
-        return not self.problems and all(not one.problems for one in self.databases)
+        of_files = self.files.problems if self.files else ()
+        return not (self.problems or of_files or any(one.problems for one in self.databases))
 
     def as_json(self) -> str:
         """Return it as one JSON object, with `ok` in it."""
@@ -84,7 +87,8 @@ class Source:
     """Where backups are: an app's own Litestream configuration, and the keys to read them.
 
     `names` maps a database's path in the container to its name; `oldest` is how old (seconds) the
-    newest change may be, None where the server writes none by itself.
+    newest change may be, None where the server writes none by itself. `uploads` is None where no
+    files are copied.
     """
 
     app: str
@@ -94,6 +98,7 @@ class Source:
     names: Mapping[str, str]
     keys: Mapping[str, str]
     oldest: float | None = None
+    uploads: Uploads | None = None
 
     def name(self, path: str) -> str:
         """Return the name of the database at `path`, or else of its file."""
@@ -124,6 +129,8 @@ def planned(source: Source) -> tuple[tuple[Replicated, Fetch], ...]:
     Raises BadInput: no configuration, or one that names no S3 replica.
     """
     entries = source.entries()
+    if source.uploads:
+        source.uploads.program()  # before anything is asked
     run = partial(real_bucket.run, source.litestream(), source.keys)
     return tuple(
         (entry, fetch_of(run, source.series, source.config, entry.path)) for entry in entries
@@ -169,6 +176,11 @@ def verify(
             found = _restored(source, entry, fetch, folder)
             late = _late(found, started, source.oldest)
             backups.append(replace(found, problems=(*found.problems, *late, *_fewer(found, last))))
+        files = None
+        if source.uploads:
+            on_progress("looking at some uploaded files")
+            restored = [folder / f"{one.name}.sqlite3" for one in backups if one.integrity]
+            files = sample(source.uploads, restored, folder / "files")
         problem = ""
         if check and all(one.integrity for one in backups):
             on_progress(f"running {check}")
@@ -181,6 +193,7 @@ def verify(
         tuple(backups),
         check,
         (problem,) if problem else (),
+        files,
     )
 
 
