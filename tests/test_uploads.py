@@ -146,8 +146,9 @@ def test_a_drill_proves_files_too_and_says_what_keeps_them_from_coming_back(
     assert (report.problems, report.back) == ((), report.written)
 
     program = app / COPY_UPLOADS
-    program.write_text(program.read_text().replace("  bring\n", "  :\n"))
-    [problem] = drill_files(app, s3, within=4).problems
+    stops = '  if [ -s "$coming" ]; then exit 7; fi\n'
+    program.write_text(program.read_text().replace("  bring\n", stops))
+    [problem] = drill_files(app, s3).problems
     assert "0 of 40 files are as they were" in problem
     (app / RCLONE).write_text("[bucket]\n")
     with pytest.raises(BadInput, match="uploads"):

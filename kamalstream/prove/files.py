@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,8 @@ def drill_files(app: Path, server: ScratchS3, within: float = _WITHIN) -> FilesR
         raise BadInput(f"{app / RCLONE} cannot be read: {error}") from None
     server.create_bucket(path.partition("/")[0])
     config["bucket"]["endpoint"] = server.endpoint
+    # Nothing of a drill before on the same server.
+    config["uploads"]["remote"] += f"-{os.urandom(4).hex()}"
     with tempfile.TemporaryDirectory(prefix="kamalstream-drill-") as name:
         folder = Path(name)
         (folder / "rclone.conf").touch(mode=0o600)
@@ -86,7 +88,7 @@ class _Copier:
         return self.folder / "disk"
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> Iterator[subprocess.Popen[bytes]]:
         """Have it run, and kill it at the end."""
         with (self.folder / "said").open("ab") as log:
             process = subprocess.Popen(
@@ -97,15 +99,16 @@ class _Copier:
                 start_new_session=True,
             )
         try:
-            yield
+            yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def wait(self, done: Callable[[], bool]) -> float | None:
-        """Return after how many seconds it was `done`, None where it was not in time."""
+    def wait(self, process: subprocess.Popen[bytes], done: Callable[[], bool]) -> float | None:
+        """Return after how many seconds it was `done`, None where it ended or took too long."""
         began = time.monotonic()
-        while time.monotonic() < began + self.within:
+        while time.monotonic() < began + self.within and process.poll() is None:
             if done():
                 return time.monotonic() - began
             time.sleep(0.2)
@@ -135,16 +138,16 @@ class _Copier:
 
 
 def _lose_and_return(copier: _Copier) -> FilesReport:
-    with copier.watching():
+    with copier.watching() as process:
         written = _store(copier.disk)
-        took = copier.wait(lambda: copier.copied() == len(written))
+        took = copier.wait(process, lambda: copier.copied() == len(written))
     if took is None:
         said = f"{copier.copied()} of {len(written)} files were copied: {copier.words()}"
         return FilesReport(len(written), 0, copier.within, 0.0, (said,))
     shutil.rmtree(copier.disk)
     copier.disk.mkdir()
-    with copier.watching():
-        returned = copier.wait(lambda: copier.copied() == len(written))
+    with copier.watching() as process:
+        returned = copier.wait(process, lambda: copier.copied() == len(written))
     back = {path: path.read_bytes() for path in written if path.is_file()}
     same = sum(back.get(path) == content for path, content in written.items())
     problems = []
