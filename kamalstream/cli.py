@@ -25,7 +25,7 @@ from kamalstream.ask.bill import in_words
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
-from kamalstream.check.finding import as_github, as_json, as_text, ok, summary
+from kamalstream.check.finding import as_github, as_json, ok, summary
 from kamalstream.check.live import check_live
 from kamalstream.check.real_programs import check_with_programs
 from kamalstream.commands import credentials as credentials_command
@@ -36,6 +36,7 @@ from kamalstream.commands import remove as remove_command
 from kamalstream.commands import status as status_command
 from kamalstream.commands import update as update_command
 from kamalstream.commands import verify as verify_command
+from kamalstream.commands.findings import linked
 from kamalstream.errors import INTERRUPTED, BadInput, Interrupted
 from kamalstream.facts import APPLICATION_RB
 from kamalstream.inspect.adopted import App
@@ -187,7 +188,7 @@ def check(
     else:
         console = _terminal(checked.root)
         if findings:
-            console.out(fold(as_text(findings), console), end="\n\n")
+            console.print(linked(findings, console), soft_wrap=True, end="\n\n")
         if "storage_provider" in checked.answers:
             console.out(fold(in_words(checked.answers), console))
         console.out(f"asked besides the files themselves: {', '.join(asked) or 'no program'}")

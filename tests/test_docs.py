@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 import runpy
 
+import pytest
+from rich.style import Style
+
+from kamalstream.check.finding import Finding
+from kamalstream.commands.findings import linked
+from kamalstream.render import source
+from kamalstream.render.source import Source
+from kamalstream.terminal import Terminal
 from tests.conftest import ROOT
 
 
@@ -28,3 +37,22 @@ def test_every_link_in_the_documents_leads_to_a_file() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_on_a_terminal_an_id_links_to_what_it_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Finding("databases.left-out", "note", "config/litestream.yml", 0, "left out")]
+    console = Terminal(file=io.StringIO(), force_terminal=True, width=80)
+    page = ROOT / "docs/checks.md"
+    [id_] = [span for span in linked(found, console).spans if isinstance(span.style, Style)]
+    assert isinstance(id_.style, Style)
+    assert id_.style.link == f"{page.as_uri()}#databasesleft-out"
+    assert "\n## databases.left-out\n" in page.read_text()
+    assert linked(found, Terminal(file=io.StringIO())).spans == []
+
+    for location, link in (
+        ("git+https://example.com/o/kamalstream", "https://example.com/o/kamalstream/blob/4f"),
+        ("https://example.com/o/kamalstream.git", "https://example.com/o/kamalstream/blob/4f"),
+        ("git@example.com:o/kamalstream.git", None),
+    ):
+        monkeypatch.setattr(source, "template_source", lambda at=location: Source(at, "4f"))
+        assert source.every_check() == (f"{link}/docs/checks.md" if link else "")

@@ -24,7 +24,8 @@ from kamalstream.ask.answers import earlier, settle
 from kamalstream.ask.questions import Asking
 from kamalstream.ask.validators import form
 from kamalstream.check import check_files
-from kamalstream.check.finding import as_text, ok
+from kamalstream.check.finding import ok
+from kamalstream.commands.findings import linked
 from kamalstream.edit.adoption import Adoption, read_text
 from kamalstream.edit.new_destination import deploy_file, secrets_file
 from kamalstream.errors import BadInput, leaving_says
@@ -93,7 +94,7 @@ def run(folder: Path, name: str, options: Options, console: Console) -> int:
     with leaving_says("The files are written, and not checked: kamalstream check"):
         findings = [one for one in check_files(App(folder)) if one.level != "note"]
     if findings:
-        console.print(as_text(findings), soft_wrap=True, markup=False)
+        console.print(linked(findings, console), soft_wrap=True)
     console.print(_next(name, told), soft_wrap=True, markup=False)
     return 0 if ok(findings) and not planned.by_hand else 1
 

@@ -31,9 +31,10 @@ from kamalstream.ask.validators import RefusedAnswers
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.credentials import check_credentials
-from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.check.finding import Finding, ok, summary
 from kamalstream.check.next_steps import Step, next_steps
 from kamalstream.check.real_programs import check_with_programs
+from kamalstream.commands.findings import linked
 from kamalstream.edit.adoption import Adoption
 from kamalstream.edit.credentials import NAMES, NoKeyError, presence, refuse_without_key
 from kamalstream.errors import BadInput, leaving_says
@@ -205,7 +206,7 @@ def _check(folder: Path, programs: bool, console: Console) -> bool:
     to_mend = [finding for finding in findings if finding.level != "note" and not _is_next(finding)]
     if to_mend:
         console.print("[bold]To mend[/]")
-        console.print(escape(fold(as_text(to_mend), console)), soft_wrap=True)
+        console.print(linked(to_mend, console), soft_wrap=True)
     console.print(f"Checked: {summary(to_mend) if to_mend else 'nothing to mend'}.\n")
     return ok(to_mend)
 

@@ -21,7 +21,8 @@ from rich.text import Text
 from kamalstream.ask import given
 from kamalstream.ask.answers import refuse_wrong
 from kamalstream.check import check_files
-from kamalstream.check.finding import Finding, as_text, ok, summary
+from kamalstream.check.finding import Finding, ok, summary
+from kamalstream.commands.findings import linked
 from kamalstream.edit.edited import BY_HAND
 from kamalstream.errors import BadInput, Interrupted
 from kamalstream.facts import ANSWERS, NEW_ANSWERS
@@ -208,5 +209,5 @@ def _say_what_is_left(done: Preview, findings: list[Finding], console: Console) 
     if done.by_hand:
         console.print(f"{BY_HAND}\n{done.by_hand}", soft_wrap=True, markup=False)
     if findings and not done.conflicts:
-        console.print(as_text(findings), soft_wrap=True, markup=False)
+        console.print(linked(findings, console), soft_wrap=True)
         console.print(f"Checked: {summary(findings)}.")

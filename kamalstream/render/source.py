@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +15,7 @@ from copier._settings import SettingsModel, is_trusted_repository
 from kamalstream.ask.questions import QUESTIONS
 from kamalstream.errors import BadInput
 
+_CHECKS = "docs/checks.md"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -52,6 +54,19 @@ def template_source() -> Source:
         "kamalstream was not installed from its repository, which holds the template.\n"
         "Install it so: pip install git+URL-OF-THE-REPOSITORY"
     )
+
+
+def every_check() -> str:
+    """Return the address of docs/checks.md, in the release that runs; "" where none is known."""
+    try:
+        source = template_source()
+    except BadInput:
+        return ""
+    folder = Path(source.location)
+    if (folder / _CHECKS).is_file():
+        return (folder / _CHECKS).as_uri()
+    web = re.fullmatch(r"(?:git\+)?(https://[^@]+?)(?:\.git)?/?", source.location)
+    return f"{web[1]}/blob/{source.ref or 'HEAD'}/{_CHECKS}" if web else ""
 
 
 def is_trusted(named: str, app: Path) -> bool:
