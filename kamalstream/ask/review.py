@@ -28,6 +28,7 @@ LABELS = {
     "own_files": "Files of yours",
     "databases": "Databases",
     "backup_ephemeral": "Cache, cable too",
+    "uploads": "Uploaded files too",
     "queue_loss": "Loss of jobs",
     "litestream_version": "Litestream",
     "retention": "Backups are kept",
