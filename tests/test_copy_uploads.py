@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -45,10 +46,10 @@ class Server:
         with self.config.open("w") as file:
             config.write(file)
 
-    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *command: str, **more: str) -> subprocess.Popen[str]:
         rclone = programs.find("rclone")
         assert rclone
-        return subprocess.run(
+        return subprocess.Popen(
             ["sh", self.program, *command],
             env={
                 "PATH": f"{rclone.parent}:/usr/local/bin:/usr/bin:/bin",
@@ -59,10 +60,23 @@ class Server:
                 "UPLOADS_SPARE": "0",
                 **more,
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            start_new_session=True,
         )
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*command, **more)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def killed(self, after: float) -> None:
+        """Let it run for `after` seconds, in small steps, and kill it with all it started."""
+        process = self.start("watch", UPLOADS_BATCH="10", UPLOADS_SECONDS="0")
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
     def once(self, **more: str) -> str:
         done = self.run("once", **more)
@@ -219,6 +233,22 @@ def test_a_bucket_that_is_away_or_another_one_harms_nothing(servers: Servers) ->
     new.upload("qqqq-later")
     new.once()
     assert len(new.stored()) == 3
+
+
+def test_killed_again_and_again_there_and_back_every_file_arrives_whole(servers: Servers) -> None:
+    keys = [f"{number % 7:02}{number % 5:02}{number:06}" for number in range(200)]
+    old, new = servers("killed"), servers("killed")
+    old.upload(*keys)
+    for server in (old, new):
+        for after in (0.3, 0.5, 0.8, 1.2):
+            server.killed(after)
+        server.once()
+        while "still coming" in server.run("status").stdout:
+            server.once()
+        assert server.here == sorted(keys)
+        assert not list(server.root.rglob("*.partial"))
+    assert len(new.stored()) == 200
+    assert new.stored("purged") == []
 
 
 @requires("ruby", "sqlite3")
