@@ -77,9 +77,10 @@ def render(folder: Path, developer: Developer, answers: str) -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """The deployed app; `address` is HOST:PORT of the proxy's HTTPS."""
+    """The deployed app; `address` is HOST:PORT of the proxy's HTTPS, `domain` its public name."""
 
     address: str
+    domain: str = DOMAIN
 
     def write(self, body: str, hold: float = 0) -> bool:
         """Commit `body` to both databases, after `hold` seconds; tell whether the app said so."""
@@ -107,7 +108,9 @@ class Site:
             return text
 
     def _open(self, path: str, form: bytes | None = None) -> urllib.response.addinfourl:
-        request = urllib.request.Request(f"https://{self.address}{path}", form, {"Host": DOMAIN})
+        request = urllib.request.Request(
+            f"https://{self.address}{path}", form, {"Host": self.domain}
+        )
         # Nobody has signed the proxy's certificate.
         trusting = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting)
