@@ -119,6 +119,15 @@ moment):
   outside.
 - A repository whose settings name fifteen programs: hooks, filters, merge drivers,
   `core.fsmonitor` (tests/test_hostile_repository.py): none ran in a check and an update.
+- 20,000 sets of answers, good and odd ones mixed (tests/test_answers_as_an_attack.py): each was
+  refused in one line, or accepted (5,761); of those 412 were rendered, and Kamal, Litestream,
+  hadolint, YAML and bash read back what was given.
+- Keys put into credentials, environment, files and prompts, and looked for in output, files, git,
+  the build context, process lists and temporary folders, after kills and crashes too
+  (tests/test_leaks.py). Found once and mended: `destination` copied key files to a temporary
+  folder. 1,020 random keys came out of `kamal secrets print` as they went in. Left: a secret that
+  its owner wrote out in .kamal/secrets or deploy.yml is in such a folder after a SIGKILL, closed to
+  others.
 - Any text on its way to the terminal (tests/test_shown.py, by hypothesis): nothing a terminal
   acts on.
 """
