@@ -135,6 +135,11 @@ def test_what_is_older_than_it_may_be_and_what_does_not_replicate(
     refused = "refused Not replicating: another server has written to the backup of x since\n"
     _, text = shown(backed_up, refused + FINE)
     assert "\nNot replicating: another server has written to the backup of x since\n" in text
+    _, text = shown(backed_up, FINE + "uploads 9 files (90 bytes) are here and in the bucket. \n")
+    assert "uploaded files: 9 files (90 bytes) are here and in the bucket.\n" in text
+    _, text = shown(backed_up, FINE + "behind Error response from daemon: No such container \n")
+    behind = "uploaded files: Error response from daemon: No such container (kamal accessory logs"
+    assert behind in text
     _, text = shown(backed_up, "Error: No such object: notes-litestream\n")
     assert "the accessory notes-litestream is missing: kamal setup\n" in text
 

@@ -36,6 +36,11 @@ df -Pk "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)" |
   tail -n 1 | sed 's/^/disk /'
 docker exec NAME stat -c 'file %n %s' FILES 2>/dev/null
 """
+# How far bin/copy-uploads is, or why that cannot be said.
+_ASK_UPLOADS = """\
+said=$(docker exec NAME copy-uploads status 2>&1) && word=uploads || word=behind
+echo "$word $(echo "$said" | tr '\\n' ' ')"
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class Database:
 
 @dataclass(frozen=True)
 class Server:
-    """The accessory's container and its machine; `problem` says what is wrong, `unknown` why."""
+    """The accessory's container and its machine; `problem` says what is wrong, `unknown` why.
+
+    `uploads` is how far the copy of uploaded files is, `behind` why it is not as far as it may be.
+    """
 
     host: str
     container: str = ""
@@ -62,6 +70,8 @@ class Server:
     free: int | None = None
     problem: str = ""
     unknown: str = ""
+    uploads: str = ""
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,8 @@ class Status:
     @property
     def ok(self) -> bool:
         """False where a backup is missing or older than it may be, or nothing replicates."""
-        return not self.server.problem and all(not one.problems for one in self.databases)
+        of_server = self.server.problem or self.server.behind
+        return not of_server and all(not one.problems for one in self.databases)
 
 
 def run(folder: Path, destination: str, as_json: bool, console: Console) -> bool:
@@ -134,6 +145,9 @@ def _server(one: Deployed, paths: list[str]) -> tuple[Server, dict[str, int]]:
     name = one.sidecar.service_name if one.sidecar else SIDECAR
     files = shlex.join(file for path in paths for file in (path, f"{path}-wal"))
     script = _ASK.replace("NAME", shlex.quote(name)).replace("FILES", files)
+    copies = one.deployment.accessories.get(facts.UPLOADS)
+    if copies and one.app.answers.get("uploads") is True:
+        script += _ASK_UPLOADS.replace("NAME", shlex.quote(copies.service_name))
     try:
         answer = ask(host, one.deployment.ssh, script)
     except (NoAnswerError, FileNotFoundError) as failure:
@@ -152,7 +166,13 @@ def _server(one: Deployed, paths: list[str]) -> tuple[Server, dict[str, int]]:
         remedy = "setup" if state == "missing" else "accessory reboot litestream"
         problem = f"the accessory {name} is {state}: {one.kamal(remedy)}"
     free = int(disk[3]) * 1024 if len(disk) > 3 and disk[3].isdigit() else None
-    return Server(host, state, image, said.get("error", ""), free, problem), sizes
+    behind = said.get("behind", "").strip()
+    if behind:
+        behind = f"uploaded files: {behind} ({one.kamal('accessory logs uploads')})"
+    uploads = said.get("uploads", "").strip()
+    return Server(
+        host, state, image, said.get("error", ""), free, problem, "", uploads, behind
+    ), sizes
 
 
 def _as_json(app: App, found: list[Status]) -> dict[str, Any]:
@@ -208,11 +228,13 @@ def _show(one: Status, console: Console) -> None:
     ]
     line = " ".join(part for part in parts if part)
     console.print(escape(fold(line, console)), soft_wrap=True)
+    if server.uploads:
+        console.print(escape(fold(f"uploaded files: {server.uploads}", console)), soft_wrap=True)
     if server.error:
         last = f"the accessory's last error: {server.error}"
         console.print(escape(fold(last, console)), soft_wrap=True)
     problems = [f"{each.name}: {said}" for each in one.databases for said in each.problems]
-    for said in (*problems, *([server.problem] if server.problem else [])):
+    for said in (*problems, *filter(None, (server.problem, server.behind))):
         console.print(escape(fold(said, console)), style="red", soft_wrap=True)
     console.print("[green]ok[/]" if one.ok else "[red]NOT ok[/]")
     console.print()
