@@ -161,6 +161,17 @@ def test_where_uploads_are_cannot_be_read_is_said(attached: Path, service: str) 
     assert [one.id for one in uploads(attached)] == ["uploads.accessory"]
 
 
+def test_a_service_that_code_chooses_is_said(attached: Path) -> None:
+    text = (attached / PRODUCTION_RB).read_text()
+    chosen = 'config.active_storage.service = ENV.fetch("STORAGE", "amazon").to_sym'
+    (attached / PRODUCTION_RB).write_text(
+        re.sub(r"config\.active_storage\.service = :local", chosen, text)
+    )
+    [finding] = uploads(attached)
+    assert (finding.id, finding.file) == ("uploads.unknown", PRODUCTION_RB)
+    assert "code decides it" in finding.message
+
+
 def test_an_accessory_that_does_not_see_the_uploads_is_an_error(
     deployable: Callable[..., Path], attached: Path
 ) -> None:

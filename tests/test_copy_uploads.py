@@ -297,18 +297,41 @@ def test_a_moment_brings_back_the_files_that_its_rows_name(
     assert note.read_text() == ""
     assert len(server.stored()) == 3
 
-    # Into development: the same list, from the same bucket.
-    target = tmp_path / "storage"
-    (tmp_path / "wanted").write_text(
-        "".join(line.partition(" ")[2] + "\n" for line in files("list").splitlines())
+    # Into development, by the same rows. Litestream is played: it is the rows that matter here.
+    app = Path(shutil.copytree(server.program.parent.parent, tmp_path / "app"))
+    shutil.copy(server.config, app / facts.RCLONE)
+    (app / "litestream").write_text(f"#!/bin/sh\n{PLAYED}")
+    (app / "litestream").chmod(0o755)
+    rclone = programs.find("rclone")
+    assert rclone
+    done = subprocess.run(
+        [app / facts.RESTORE, "--to-local", "--with-files", "--database", "primary", "--yes"],
+        env={
+            "PATH": f"{app}:{rclone.parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "RESTORED": str(database),
+            **dict(
+                zip(facts.BUCKET_KEYS, (server.s3.access_key, server.s3.secret_key), strict=True)
+            ),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
-    copied = server.run(
-        *("copy", "uploads:files", str(target), "--files-from-raw", str(tmp_path / "wanted")),
-        "--no-traverse",
-    )
-    assert copied.returncode == 0, copied.stderr
-    assert sorted(p.name for p in target.rglob("*") if p.is_file()) == sorted(KEYS[:3])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 are named by the rows" in done.stdout
+    assert "3 of 4 uploaded files are here and whole." in done.stdout
+    storage = app / "storage"
+    copied = [p.name for p in storage.glob("*/*/*") if p.is_file()]
+    assert sorted(copied) == sorted(KEYS[:3])
+    assert not list(storage.glob(".uploads*"))
 
+
+PLAYED = f"""\
+if [ "$1" = version ]; then echo {facts.VERSIONS["litestream"]["0.5"]}; exit; fi
+while [ "$1" != -o ]; do shift; done
+cp "$RESTORED" "$2"
+"""
 
 COUNTING = """\
 #!/bin/sh

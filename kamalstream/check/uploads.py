@@ -37,14 +37,14 @@ def check(app: App) -> Iterator[Finding]:
             )
     elif root:
         yield from _on_disk(app, root, place)
-    elif name:
+    elif name or place[1]:
+        entry = app.line_of(STORAGE_YML, rf"^{re.escape(name or '-')}:")
         yield Finding(
             "uploads.unknown",
             "warning",
-            STORAGE_YML,
-            app.line_of(STORAGE_YML, rf"^{re.escape(name)}:"),
-            f"where uploaded files are kept (the service {name}) cannot be read: nobody looks "
-            "whether they are backed up",
+            *((STORAGE_YML, entry) if entry else place),
+            f"where uploaded files are kept cannot be read ({name or 'code decides it'}): nobody "
+            "looks whether they are backed up",
             "Where that is a folder on the server, say which it is in the container: "
             + _update("FOLDER"),
         )
