@@ -31,7 +31,7 @@ from kamalstream.render.plan import Change, Plan
 _WHAT = {
     DOCKERFILE: "the image, with Litestream in it",
     ENTRYPOINT: "bin/boot-restore, then db:prepare",
-    BOOT_RESTORE: "brings databases to an empty server",
+    BOOT_RESTORE: "restores on an empty server",
     ONE_WRITER: "one server at a time writes",
     RESTORE: "restores by hand, to any moment",
     DEPLOY: "Kamal: server, proxy, accessories",
