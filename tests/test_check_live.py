@@ -251,8 +251,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def on(adopted: Callable[..., Path], server: Server) -> Callable[..., list[Finding]]:
-    app = adopted(server_ip="127.0.0.1", ssh_user=getpass.getuser())
+def on(
+    adopted: Callable[..., Path], server: Server, request: pytest.FixtureRequest
+) -> Callable[..., list[Finding]]:
+    more = getattr(request, "param", {})
+    app = adopted(server_ip="127.0.0.1", ssh_user=getpass.getuser(), **more)
 
     def ask() -> list[Finding]:
         deploy = app / DEPLOY
@@ -320,6 +323,22 @@ def test_a_server_that_is_not_ready_is_said(
     assert said in finding.message
     if getpass.getuser() == "root" or wanted != "live.docker":
         assert finding.level == level
+
+
+@requires("sshd")
+@pytest.mark.parametrize("on", [{"uploads": True}], indirect=True)
+def test_uploaded_files_that_have_no_room_are_said(
+    on: Callable[..., list[Finding]], server: Server
+) -> None:
+    full = "No room for the next 8 files (90 bytes): 1 kB are free. They wait."
+    fine = 'case "$*" in version*) echo 28.0.1;; info*) echo /;;'
+    copies = f"ps*) echo abc;; *copy-uploads*) echo 1 of 9 files; echo {full!r} >&2; exit 1;; esac"
+    server.says("docker", f"{fine} {copies}")
+    [finding] = on()
+    assert (finding.id, finding.level) == ("live.uploads", "warning")
+    assert finding.message.endswith(f"1 of 9 files {full}")
+    server.says("docker", f"{fine} ps*) echo abc;; esac")
+    assert on() == []
 
 
 @requires("sshd")

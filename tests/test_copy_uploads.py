@@ -175,8 +175,11 @@ def test_an_empty_server_gets_its_files_back_newest_first_and_deletes_nothing(
     assert full.returncode == 1
     assert "No room for the next 8 files" in full.stderr
     assert "8 files" in full.stdout
+    status = new.run("status")
+    assert (status.returncode, "No room for the next 8 files" in status.stderr) == (1, True)
     assert new.here == []
     new.once(UPLOADS_BATCH="5")
+    assert new.run("status").returncode == 0
     assert new.here == sorted(key for key in KEYS[3:] if key != KEYS[4])
     assert "3 (" in new.run("status").stdout
     # The app uploads meanwhile, and the rest comes too.

@@ -11,7 +11,7 @@ from kamalstream.check.deployed import SIDECAR
 from kamalstream.check.finding import Finding
 from kamalstream.check.live_bucket import check_bucket
 from kamalstream.check.ssh import NoAnswerError, ask
-from kamalstream.facts import DEPLOY
+from kamalstream.facts import DEPLOY, UPLOADS
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.deployment import Deployment
 from kamalstream.inspect.kamal.parts import Ssh
@@ -25,6 +25,13 @@ _ASK = (
     "docker version --format '{{.Server.Version}}' 2>&1 | tail -n 1;"
     " df -Pk \"$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)\" 2>/dev/null"
     " | tail -n 1; uname -m; docker logs --tail 7 {} 2>&1 | grep '^Not replicating: '"
+)
+# One line where the accessory that copies uploaded files is up and behind.
+_BEHIND = "behind: "
+_ASK_UPLOADS = (
+    "; if [ -n \"$(docker ps --quiet --filter 'name=^{}$')\" ]; then"
+    " said=$(docker exec {} copy-uploads status 2>&1) ||"
+    f" echo \"{_BEHIND}$(echo \"$said\" | tr '\\n' ' ')\"; fi"
 )
 
 
@@ -93,6 +100,9 @@ def _ssh(app: App) -> Iterator[Finding]:
     user, place = settings.user or "root", _line(app, "servers")
     sidecar = main.accessories.get(SIDECAR) if main else None
     script = _ASK.replace("{}", shlex.quote(sidecar.service_name if sidecar else SIDECAR))
+    copies = main.accessories.get(UPLOADS) if main else None
+    if copies and app.answers.get("uploads") is True:
+        script += _ASK_UPLOADS.replace("{}", copies.service_name)
     try:
         answer = ask(server, settings, script)
     except FileNotFoundError:
@@ -119,7 +129,18 @@ def _way_in(said: str, user: str, server: str) -> str:
 
 
 def _of_server(app: App, user: str, place: tuple[str, int], answer: list[str]) -> Iterator[Finding]:
+    behind = [line for line in answer if line.startswith(_BEHIND)]
+    answer = [line for line in answer if line not in behind]
     docker, disk, machine, refused = [*answer, "", "", "", ""][:4]
+    if behind:
+        yield Finding(
+            "live.uploads",
+            "warning",
+            *_line(app, "accessories", UPLOADS),
+            "uploaded files are not all copied, or not all back: "
+            + behind[0].removeprefix(_BEHIND).strip(),
+            "kamal accessory logs uploads says more.",
+        )
     if refused:
         yield Finding(
             "live.one-writer",
