@@ -52,7 +52,8 @@ class Wizard(Terminal):
                 "PAGER": "cat",
                 **environment,
             },
-            dimensions=(24, 80),
+            # The page of answers is longer than 24 lines; it scrolls there.
+            dimensions=(30, 80),
             encoding="utf-8",
             timeout=40,
         )
