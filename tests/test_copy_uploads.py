@@ -34,8 +34,8 @@ BUCKET = "notes-backups"
 class Server:
     """A folder that stands for a server's volume, and the accessory beside it."""
 
-    def __init__(self, root: Path, app: Path, s3: ScratchS3, prefix: str) -> None:
-        self.root, self.s3 = root / "storage", s3
+    def __init__(self, root: Path, app: Path, s3: ScratchS3, prefix: str, path: str) -> None:
+        self.root, self.s3, self.path_variable = root / "storage", s3, path
         self.root.mkdir(parents=True)
         self.program = app / facts.COPY_UPLOADS
         self.config = root / "rclone.conf"
@@ -47,12 +47,10 @@ class Server:
             config.write(file)
 
     def start(self, *command: str, **more: str) -> subprocess.Popen[str]:
-        rclone = programs.find("rclone")
-        assert rclone
         return subprocess.Popen(
-            ["sh", self.program, *command],
+            [shutil.which("sh", path=self.path_variable) or "sh", self.program, *command],
             env={
-                "PATH": f"{rclone.parent}:/usr/local/bin:/usr/bin:/bin",
+                "PATH": self.path_variable,
                 "LITESTREAM_ACCESS_KEY_ID": self.s3.access_key,
                 "LITESTREAM_SECRET_ACCESS_KEY": self.s3.secret_key,
                 "UPLOADS_ROOT": str(self.root),
@@ -110,12 +108,29 @@ Servers = Callable[[str], Server]
 
 @pytest.fixture(scope="module")
 def servers(
-    rendered: Callable[..., Path], s3: ScratchS3, tmp_path_factory: pytest.TempPathFactory
+    rendered: Callable[..., Path],
+    s3: ScratchS3,
+    tmp_path_factory: pytest.TempPathFactory,
+    tools: str,
 ) -> Servers:
     s3.create_bucket(BUCKET)
     return lambda prefix: Server(
-        tmp_path_factory.mktemp("server"), rendered(uploads=True), s3, prefix
+        tmp_path_factory.mktemp("server"), rendered(uploads=True), s3, prefix, tools
     )
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a PATH with what rclone's image has: BusyBox alone, where this machine has it."""
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "rclone").symlink_to(programs.find("rclone") or "rclone")
+    busybox = programs.find("busybox")
+    if busybox is None:
+        return f"{folder}:/usr/local/bin:/usr/bin:/bin"
+    listed = subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True, check=True)
+    for name in listed.stdout.split():
+        (folder / name).symlink_to(busybox)
+    return str(folder)
 
 
 def requests(s3: ScratchS3) -> Counter[str]:
