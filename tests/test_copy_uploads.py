@@ -224,6 +224,24 @@ def test_what_the_app_deletes_goes_from_the_bucket_when_no_database_that_names_i
     assert f"ax/cd/{KEYS[0]}" not in server.stored()
 
 
+def test_a_volume_that_the_app_has_not_made_its_own_yet_is_waited_for(servers: Servers) -> None:
+    server = servers("early")
+    server.root.rmdir()
+    server.root.touch()
+    assert "waiting for the app" in server.run("once").stderr
+    watching = server.start("watch")
+    time.sleep(0.5)
+    server.root.unlink()
+    server.upload(*KEYS)
+    ends = time.monotonic() + 20
+    while len(server.stored()) < len(KEYS):
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    os.killpg(watching.pid, signal.SIGTERM)
+    _, said = watching.communicate(timeout=20)
+    assert said.count("waiting for the app") == 1
+
+
 def test_a_bucket_that_is_away_or_another_one_harms_nothing(servers: Servers) -> None:
     server = servers("away")
     server.upload(*KEYS[:2])
