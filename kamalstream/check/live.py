@@ -29,8 +29,8 @@ _ASK = (
 # One line where the accessory that copies uploaded files is up and behind.
 _BEHIND = "behind: "
 _ASK_UPLOADS = (
-    "; if [ -n \"$(docker ps --quiet --filter 'name=^{}$')\" ]; then"
-    " said=$(docker exec {} copy-uploads status 2>&1) ||"
+    '; name={}; if [ -n "$(docker ps --quiet --filter "name=^$name\\$")" ]; then'
+    ' said=$(docker exec "$name" copy-uploads status 2>&1) ||'
     f" echo \"{_BEHIND}$(echo \"$said\" | tr '\\n' ' ')\"; fi"
 )
 
@@ -101,8 +101,8 @@ def _ssh(app: App) -> Iterator[Finding]:
     sidecar = main.accessories.get(SIDECAR) if main else None
     script = _ASK.replace("{}", shlex.quote(sidecar.service_name if sidecar else SIDECAR))
     copies = main.accessories.get(UPLOADS) if main else None
-    if copies and app.answers.get("uploads") is True:
-        script += _ASK_UPLOADS.replace("{}", copies.service_name)
+    if copies and app.copies_uploads:
+        script += _ASK_UPLOADS.replace("{}", shlex.quote(copies.service_name))
     try:
         answer = ask(server, settings, script)
     except FileNotFoundError:

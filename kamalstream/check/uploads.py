@@ -23,10 +23,10 @@ def check(app: App) -> Iterator[Finding]:
     if not app.inspected.attachments:
         return
     place = (PRODUCTION_RB, app.line_of(PRODUCTION_RB, r"^\s*config\.active_storage\.service"))
-    answered = str(app.answers.get("uploads_root")) if _copied(app) else None
+    answered = str(app.answers.get("uploads_root")) if app.copies_uploads else None
     root = (service.root if service else None) or answered
     if service and not service.on_disk:
-        if _copied(app):
+        if app.copies_uploads:
             yield Finding(
                 "uploads.elsewhere",
                 "warning",
@@ -50,10 +50,6 @@ def check(app: App) -> Iterator[Finding]:
         )
 
 
-def _copied(app: App) -> bool:
-    return app.answers.get("uploads") is True
-
-
 def _update(*root: str) -> str:
     told = "".join(f" --data uploads_root={one}" for one in root)
     return f"kamalstream update --data uploads=true{told}"
@@ -74,10 +70,10 @@ def _on_disk(app: App, root: str, place: tuple[str, int]) -> Iterator[Finding]:
                 f"uploaded files ({root}) are on no volume of {one.name}: every deploy loses them",
                 f'volumes:\n  - "{name}:{root}"\nThen: {_added(app, root, f"{name}:{root}")}',
             )
-        elif _copied(app):
+        elif app.copies_uploads:
             yield from _of_accessory(one, root, held)
     held = found[0].deployment.mount_of(root) if found else None
-    if held and held.source and not _copied(app):
+    if held and held.source and not app.copies_uploads:
         yield Finding(
             "uploads.not-backed-up",
             "warning",

@@ -32,7 +32,7 @@ def run(folder: Path, seconds: float, console: Console) -> bool:
             console.print(f"  {words}")
 
         files, untried = None, ""
-        with ScratchS3() if app.answers.get("uploads") is True else nullcontext() as server:
+        with ScratchS3() if app.copies_uploads else nullcontext() as server:
             reports = drill(
                 folder,
                 app.backed_up,

@@ -146,7 +146,7 @@ def _server(one: Deployed, paths: list[str]) -> tuple[Server, dict[str, int]]:
     files = shlex.join(file for path in paths for file in (path, f"{path}-wal"))
     script = _ASK.replace("NAME", shlex.quote(name)).replace("FILES", files)
     copies = one.deployment.accessories.get(facts.UPLOADS)
-    if copies and one.app.answers.get("uploads") is True:
+    if copies and one.app.copies_uploads:
         script += _ASK_UPLOADS.replace("NAME", shlex.quote(copies.service_name))
     try:
         answer = ask(host, one.deployment.ssh, script)

@@ -109,7 +109,7 @@ def source_of(app: App, one: Deployed) -> Source:
 
 
 def _uploads(app: App, destination: str, keys: Mapping[str, str]) -> Uploads | None:
-    if app.answers.get("uploads") is not True:
+    if not app.copies_uploads:
         return None
     own = app.root / facts.rclone_of(destination)
     config = own if destination and own.is_file() else app.root / facts.RCLONE

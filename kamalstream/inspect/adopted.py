@@ -104,6 +104,11 @@ class App:
         return str(self.answers.get("litestream_version", "0.5"))
 
     @property
+    def copies_uploads(self) -> bool:
+        """Whether uploaded files are copied to the bucket too, as it was answered."""
+        return self.answers.get("uploads") is True
+
+    @property
     def kamal(self) -> Kamal | None:
         """How Kamal deploys the app, None where it has no config/deploy.yml."""
         return self.inspected.kamal

@@ -58,6 +58,11 @@ def storage_service(app: Path, name: str | None, rails_root: str) -> StorageServ
     return StorageService(name, kind, posixpath.join(rails_root, root) if known else None)
 
 
+def path_of(key: str) -> str:
+    """Return where a Disk service keeps the blob `key` (ActiveStorage::Service::DiskService)."""
+    return f"{key[:2]}/{key[2:4]}/{key}"
+
+
 def _joined(words: str | None, rails_root: str) -> str:
     parts = [part.strip() for part in (words or "").split(",") if part.strip()]
     if not all(re.fullmatch(r"([\"'])[^\"'#]*\1", part) for part in parts):

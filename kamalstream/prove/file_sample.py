@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kamalstream import programs
 from kamalstream.errors import BadInput
+from kamalstream.inspect.storage_yml import path_of
 
 #: How many are looked at, and of which size in bytes at most.
 FILES, LARGEST = 20, 10_000_000
@@ -66,8 +67,7 @@ class _Blob:
 
     @property
     def path(self) -> str:
-        """As ActiveStorage::Service::DiskService lays files out."""
-        return f"{self.key[:2]}/{self.key[2:4]}/{self.key}"
+        return path_of(self.key)
 
     def fault(self, folder: Path) -> str:
         file = folder / self.path

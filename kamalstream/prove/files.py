@@ -17,6 +17,7 @@ from pathlib import Path
 from kamalstream import programs
 from kamalstream.errors import BadInput
 from kamalstream.facts import COPY_UPLOADS, RCLONE
+from kamalstream.inspect.storage_yml import path_of
 from kamalstream.prove.s3 import ScratchS3
 
 _FILES = 40
@@ -157,11 +158,10 @@ def _lose_and_return(copier: _Copier) -> FilesReport:
 
 
 def _store(disk: Path) -> dict[Path, bytes]:
-    """Write files as ActiveStorage::Service::DiskService does; return path and content."""
+    """Write files; return path and content."""
     written = {}
     for number in range(_FILES):
-        key = f"{os.urandom(14).hex()}"
-        path = disk / key[:2] / key[2:4] / key
+        path = disk / path_of(os.urandom(14).hex())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(number * 997))
         written[path] = path.read_bytes()
