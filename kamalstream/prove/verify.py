@@ -21,7 +21,7 @@ from kamalstream.errors import BadInput
 from kamalstream.prove import real_bucket
 from kamalstream.prove.contents import holdings
 from kamalstream.prove.fetch import Fetch, fetch_of
-from kamalstream.prove.file_sample import FileSample, Uploads, sample
+from kamalstream.prove.file_sample import FileSample, Uploads, rclone, sample
 from kamalstream.prove.redirect import Replicated, replicated
 from kamalstream.prove.scratch import scratch
 
@@ -130,7 +130,7 @@ def planned(source: Source) -> tuple[tuple[Replicated, Fetch], ...]:
     """
     entries = source.entries()
     if source.uploads:
-        source.uploads.program()  # before anything is asked
+        rclone()  # before anything is asked
     run = partial(real_bucket.run, source.litestream(), source.keys)
     return tuple(
         (entry, fetch_of(run, source.series, source.config, entry.path)) for entry in entries
