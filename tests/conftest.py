@@ -14,12 +14,16 @@ from hypothesis import settings
 
 from kamalstream import programs
 
+from . import once
+
 # How long an example takes says how busy the machine is, not whether the answer is right.
 # The same examples in every run, which judges a change; KAMALSTREAM_NEW_EXAMPLES=1 looks for more.
 settings.register_profile(
     "kamalstream", deadline=None, derandomize="KAMALSTREAM_NEW_EXAMPLES" not in os.environ
 )
 settings.load_profile("kamalstream")
+
+once.remember()
 
 # A machine may be told to keep no bytecode; here every process would compile all of it again.
 sys.dont_write_bytecode = False
