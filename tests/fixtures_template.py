@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 import shutil
 import subprocess
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,21 @@ def commit(folder: Path, message: str) -> None:
     git(folder, "commit", "-q", "--allow-empty", "-m", message)
 
 
+@cache
+def _bytecode(name: str, source: bytes) -> bytes:
+    """Return what Python writes beside the source of a module, valid for that source alone."""
+    code = compile(source, name, "exec", dont_inherit=True)
+    valid = (3).to_bytes(4, "little") + source_hash(source)
+    return MAGIC_NUMBER + valid + marshal.dumps(code)
+
+
+def _keep_bytecode(name: str, template: Path) -> None:
+    """Put bytecode into the template, or each hook of each clone would compile all it imports."""
+    kept = Path(cache_from_source(template / name))
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(_bytecode(name, (template / name).read_bytes()))
+
+
 #: What nothing is rendered from.
 NOT_RENDERED = ("tests/", "docs/", ".ci/", "e2e/", "corpus/", "benchmarks/")
 
@@ -53,7 +71,11 @@ def snapshot(target: Path, tag: str = RELEASE) -> Path:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target / name)
+        if source.suffix == ".py":
+            _keep_bytecode(name, target)
     commit(target, "The template")
+    git(target, "add", "--force", "--", "*/__pycache__/*")
+    git(target, "commit", "-q", "--amend", "--no-edit")
     git(target, "tag", tag)
     return target
 

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from . import warm_python
 from .fixtures_template import RELEASE, commit, git, make_app, render, snapshot
 
 NEXT = "v0.2.0"
@@ -75,7 +75,7 @@ def copy_of(template: Path, folder: Path) -> Path:
 def update(app: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `copier update` as its users do."""
     return subprocess.run(
-        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *options],
+        warm_python.copier("update", "--trust", "--defaults", *options),
         cwd=app,
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.image.dockerignore import excluded
 
+from . import warm_python
 from .conftest import requires
-
-COMMAND = Path(sys.executable).parent / "kamalstream"
 
 
 @pytest.fixture
@@ -470,7 +468,8 @@ def test_a_program_that_is_missing_is_said(app: Path, monkeypatch: pytest.Monkey
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+    command = warm_python.kamalstream(*arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_command_answers_with_one_json_object_and_exit_code_1(app: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from kamalstream.hooks.after_update import after_update
 from kamalstream.hooks.of_update import before_update, during_update
 
+from . import warm_python
 from .conftest import APPS, ROOT
 from .fixtures_init import files_of
 from .fixtures_template import ANSWERS, RELEASE, commit, git, make_app, render
@@ -25,15 +26,15 @@ PRODUCTION = "config/environments/production.rb"
 NEW_ANSWERS = ".copier-answers.new.yml"
 
 
-def command(template: Path, app: Path, *options: str, **answers: str) -> list[str | Path]:
+def arguments(template: Path, app: Path, **answers: str) -> list[str | Path]:
     data = [f"--data={key}={value}" for key, value in {**ANSWERS, **answers}.items()]
-    given = ["--trust", "--defaults", f"--vcs-ref={RELEASE}", *options, *data]
-    return [COPIER, "copy", *given, template, app]
+    given = ["--trust", "--defaults", f"--vcs-ref={RELEASE}", *data]
+    return ["copy", *given, template, app]
 
 
 def copy(template: Path, app: Path, **answers: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(template, app, **answers),
+        warm_python.copier(*arguments(template, app, **answers)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -201,7 +202,7 @@ def test_ctrl_c_in_the_hook_of_a_copy_leaves_all_or_nothing(
     app = make_app("rails_8_1", tmp_path / "notes")
     before = files_of(app)
     process = subprocess.Popen(
-        command(template, app),
+        [COPIER, *arguments(template, app)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -256,7 +257,7 @@ def test_an_update_reports_on_the_merged_state_once(
     app = deployable(tmp_path / "notes")
     commit(app, "Rendered")
     result = subprocess.run(
-        [COPIER, "update", "--trust", "--defaults", "--data=retention=168h", app],
+        warm_python.copier("update", "--trust", "--defaults", "--data=retention=168h", app),
         cwd=app,
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from kamalstream.facts import DEFAULT_DATABASES, PROVIDERS
 
+from . import warm_python
 from .fixtures_template import ANSWERS, commit, git, render
 from .questions import GOOD, problem
 
@@ -720,18 +720,9 @@ def test_the_ruby_is_that_of_the_app(
 
 def copier_copy(template: Path, app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "copier",
-            "copy",
-            "--trust",
-            "--defaults",
-            "--overwrite",
-            *arguments,
-            str(template),
-            str(app),
-        ],
+        warm_python.copier(
+            "copy", "--trust", "--defaults", "--overwrite", *arguments, template, app
+        ),
         capture_output=True,
         text=True,
         env={**os.environ, "NO_COLOR": "1"},

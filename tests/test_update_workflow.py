@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from . import warm_python
 from .conftest import ROOT, requires
 from .fixtures_template import commit, git
 from .fixtures_update import CHANGED, middle
@@ -28,10 +28,6 @@ case "$1 $2" in
 "pr list") grep -c "^$6$" "$PULL_REQUESTS" || true ;;
 "pr create") echo "$4" >> "$PULL_REQUESTS"; cp "$8" "$PULL_REQUESTS.body" ;;
 esac
-"""
-COMMAND = f"""\
-#!/bin/sh
-PYTHONPATH={ROOT} exec {sys.executable} -m kamalstream.cli "$@"
 """
 
 
@@ -51,9 +47,9 @@ class Runner:
         self.folder = folder
         programs = folder / "bin"
         programs.mkdir()
-        for name, text in (("gh", GH), ("kamalstream", COMMAND)):
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
+        (programs / "gh").write_text(GH)
+        (programs / "gh").chmod(0o755)
+        (programs / "kamalstream").symlink_to(warm_python.folder() / "kamalstream")
         (folder / "empty").touch()
         self.pull_requests = folder / "pull_requests"
         self.pull_requests.touch()

@@ -27,9 +27,9 @@ from kamalstream.prove.s3 import ScratchS3
 from kamalstream.prove.scratch import scratch
 from kamalstream.prove.verify import Backup, _fewer, _late, lasting, moment
 
+from . import warm_python
 from .conftest import requires
 
-COMMAND = Path(sys.executable).parent / "kamalstream"
 FILE = "/rails/storage/production.sqlite3"
 QUEUE = "/rails/storage/production_queue.sqlite3"
 
@@ -87,7 +87,7 @@ class Shop:
         self, *arguments: str | Path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [COMMAND, "verify", self.app, *arguments],
+            warm_python.kamalstream("verify", self.app, *arguments),
             capture_output=True,
             text=True,
             check=False,
