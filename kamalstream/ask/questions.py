@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from kamalstream.facts import read_own
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 QUESTIONS = "copier.yml"
@@ -42,7 +42,7 @@ def is_kept(definition: Mapping[str, Any]) -> bool:
 @cache
 def questions() -> dict[str, dict[str, Any]]:
     """Return copier.yml's questions whose answers are kept: name → its definition."""
-    loaded: dict[str, Any] = yaml.safe_load(copier_yml().read_text("utf-8"))
+    loaded: dict[str, Any] = read_own(copier_yml().read_text("utf-8"))
     return {
         name: definition
         for name, definition in loaded.items()

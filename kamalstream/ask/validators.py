@@ -12,7 +12,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from copier._user_data import CAST_STR_TO_NATIVE
 from jinja2 import DictLoader, Template
 from jinja2.sandbox import SandboxedEnvironment
@@ -20,7 +19,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from kamalstream import yaml_input
 from kamalstream.ask.questions import QUESTIONS, copier_yml, is_kept
 from kamalstream.errors import BadInput
-from kamalstream.facts import ANSWERS
+from kamalstream.facts import ANSWERS, read_own
 from kamalstream.regular_file import read_text
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -49,7 +48,7 @@ class Form:
 
     def __init__(self, questions: str, files: Mapping[str, str]) -> None:
         """Parse copier.yml; raise BadInput where it is none."""
-        loaded = yaml.safe_load(questions)
+        loaded = read_own(questions)
         if not isinstance(loaded, dict):
             raise BadInput(f"{QUESTIONS} of the template holds no questions.")
         self._settings = {k: v for k, v in loaded.items() if k.startswith("_")}
