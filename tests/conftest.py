@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from kamalstream import programs
 
-from . import once
+from . import once, warm
 
 # How long an example takes says how busy the machine is, not whether the answer is right.
 # The same examples in every run, which judges a change; KAMALSTREAM_NEW_EXAMPLES=1 looks for more.
@@ -90,3 +90,10 @@ def _apart_from_the_users_own_settings(tmp_path_factory: pytest.TempPathFactory)
         "[user]\nname = Test\nemail = test@example.com\n[init]\ndefaultBranch = main\n"
     )
     assert sys.version_info >= (3, 10)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _kamal_is_loaded(_apart_from_the_users_own_settings: None) -> None:
+    """Have `kamal` be one that is loaded already, wherever it is looked for."""
+    if folder := warm.kamal():
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"

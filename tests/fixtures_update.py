@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from . import warm_python
+from . import warm
 from .fixtures_template import RELEASE, commit, git, make_app, render, snapshot
 
 NEXT = "v0.2.0"
@@ -75,7 +75,7 @@ def copy_of(template: Path, folder: Path) -> Path:
 def update(app: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `copier update` as its users do."""
     return subprocess.run(
-        warm_python.copier("update", "--trust", "--defaults", *options),
+        warm.copier("update", "--trust", "--defaults", *options),
         cwd=app,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import CodeType
 from typing import Any
 
@@ -16,14 +17,17 @@ import yaml
 from copier import _template
 from jinja2.lexer import get_lexer
 
+from kamalstream.check import real_programs
+
 Key = tuple[Any, ...]
 
 
 def remember() -> None:
-    """Have Jinja, PyYAML and Copier remember what they made of a text; no error is remembered."""
+    """Have Jinja, PyYAML, Copier and shellcheck remember what they made of a text, but no error."""
     _compiling()
     _reading()
     _questions()
+    _linting()
 
 
 def _compiling() -> None:
@@ -96,3 +100,19 @@ def _questions() -> None:
         return questions
 
     _template.load_template_config = once
+
+
+def _linting() -> None:
+    said: dict[Key, CompletedProcess[str]] = {}
+    run = real_programs._run
+
+    def once(command: list[str | Path], cwd: Path, **extra_env: str) -> CompletedProcess[str]:
+        if Path(command[0]).name != "shellcheck":
+            return run(command, cwd, **extra_env)
+        # It takes half a second for the longest script, which is the same in nearly all apps.
+        key = (*map(str, command), (cwd / command[-1]).read_bytes())
+        if key not in said:
+            said[key] = run(command, cwd, **extra_env)
+        return said[key]
+
+    real_programs._run = once

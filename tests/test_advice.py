@@ -23,7 +23,7 @@ from kamalstream.inspect.app import inspect_app
 from kamalstream.inspect.refusal import refusal
 from kamalstream.update.preview import refuse_unready
 
-from . import warm_python
+from . import warm
 from .fixtures_init import Ran, _answers, _kamalstream  # noqa: F401
 from .fixtures_template import RELEASE, commit, git, make_app, render
 from .fixtures_update import adopt
@@ -40,7 +40,7 @@ def app(deployable: Callable[..., Path], tmp_path: Path) -> Path:
 
 def follow(folder: Path, command: str) -> None:
     """Run `command` as a shell does; an editor is left with one line."""
-    programs = f"{warm_python.folder()}:{os.environ['PATH']}"
+    programs = f"{warm.folder()}:{os.environ['PATH']}"
     editor = {"GIT_EDITOR": "echo Adopted >", "PATH": programs}
     ran = subprocess.run(
         ["bash", "-e", "-c", command],

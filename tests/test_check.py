@@ -20,7 +20,7 @@ from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.image.dockerignore import excluded
 
-from . import warm_python
+from . import warm
 from .conftest import requires
 
 
@@ -468,7 +468,7 @@ def test_a_program_that_is_missing_is_said(app: Path, monkeypatch: pytest.Monkey
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = warm_python.kamalstream(*arguments)
+    command = warm.kamalstream(*arguments)
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -15,7 +15,7 @@ import pytest
 from kamalstream.edit.credentials import NAMES, presence
 from kamalstream.prove.s3 import ScratchS3
 
-from . import warm_python
+from . import warm
 from .conftest import requires
 
 KEY = "00112233445566778899aabbccddeeff"
@@ -35,7 +35,7 @@ def app(sample_app: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> P
 
 def typed(app: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        warm_python.kamalstream("credentials", app, "--stdin"),
+        warm.kamalstream("credentials", app, "--stdin"),
         input=text,
         capture_output=True,
         text=True,
@@ -80,7 +80,7 @@ def test_without_the_master_key_nothing_is_written(app: Path) -> None:
 
 def test_without_a_terminal_it_names_the_flag(app: Path) -> None:
     ran = subprocess.run(
-        warm_python.kamalstream("credentials", app),
+        warm.kamalstream("credentials", app),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from . import warm_python
+from . import warm
 from .fixtures_init import Files, Ran, _answers, _kamalstream, files_of  # noqa: F401
 from .fixtures_template import RELEASE, commit, make_app
 
@@ -41,7 +41,7 @@ def copy(template: Path, app: Path, data: Path, *options: str) -> str:
     """Do what somebody without a terminal does with Copier; return what is printed."""
     given = ["--trust", "--defaults", f"--vcs-ref={RELEASE}", f"--data-file={data}", *options]
     ran = subprocess.run(
-        warm_python.copier("copy", *given, template, app),
+        warm.copier("copy", *given, template, app),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ import pytest
 from kamalstream.hooks.after_update import after_update
 from kamalstream.hooks.of_update import before_update, during_update
 
-from . import warm_python
+from . import warm
 from .conftest import APPS, ROOT
 from .fixtures_init import files_of
 from .fixtures_template import ANSWERS, RELEASE, commit, git, make_app, render
@@ -34,7 +34,7 @@ def arguments(template: Path, app: Path, **answers: str) -> list[str | Path]:
 
 def copy(template: Path, app: Path, **answers: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        warm_python.copier(*arguments(template, app, **answers)),
+        warm.copier(*arguments(template, app, **answers)),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -257,7 +257,7 @@ def test_an_update_reports_on_the_merged_state_once(
     app = deployable(tmp_path / "notes")
     commit(app, "Rendered")
     result = subprocess.run(
-        warm_python.copier("update", "--trust", "--defaults", "--data=retention=168h", app),
+        warm.copier("update", "--trust", "--defaults", "--data=retention=168h", app),
         cwd=app,
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from kamalstream.facts import DEFAULT_DATABASES, PROVIDERS
 
-from . import warm_python
+from . import warm
 from .fixtures_template import ANSWERS, commit, git, render
 from .questions import GOOD, problem
 
@@ -720,9 +720,7 @@ def test_the_ruby_is_that_of_the_app(
 
 def copier_copy(template: Path, app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        warm_python.copier(
-            "copy", "--trust", "--defaults", "--overwrite", *arguments, template, app
-        ),
+        warm.copier("copy", "--trust", "--defaults", "--overwrite", *arguments, template, app),
         capture_output=True,
         text=True,
         env={**os.environ, "NO_COLOR": "1"},

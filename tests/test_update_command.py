@@ -17,7 +17,7 @@ from kamalstream.render import source as origin
 from kamalstream.render.source import is_trusted
 from kamalstream.update.outcome import UNDO
 
-from . import warm_python
+from . import warm
 from .conftest import ROOT
 from .fixtures_template import commit, git
 from .fixtures_update import CHANGED, FILES, copy_of, middle, release, source, state, update
@@ -27,7 +27,7 @@ Adopted = Callable[[Path], Path]
 
 def kamalstream(app: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        warm_python.kamalstream("update", *arguments),
+        warm.kamalstream("update", *arguments),
         cwd=app,
         capture_output=True,
         text=True,

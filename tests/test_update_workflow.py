@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from . import warm_python
+from . import warm
 from .conftest import ROOT, requires
 from .fixtures_template import commit, git
 from .fixtures_update import CHANGED, middle
@@ -49,7 +49,7 @@ class Runner:
         programs.mkdir()
         (programs / "gh").write_text(GH)
         (programs / "gh").chmod(0o755)
-        (programs / "kamalstream").symlink_to(warm_python.folder() / "kamalstream")
+        (programs / "kamalstream").symlink_to(warm.folder() / "kamalstream")
         (folder / "empty").touch()
         self.pull_requests = folder / "pull_requests"
         self.pull_requests.touch()

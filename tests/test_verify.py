@@ -27,7 +27,7 @@ from kamalstream.prove.s3 import ScratchS3
 from kamalstream.prove.scratch import scratch
 from kamalstream.prove.verify import Backup, _fewer, _late, lasting, moment
 
-from . import warm_python
+from . import warm
 from .conftest import requires
 
 FILE = "/rails/storage/production.sqlite3"
@@ -87,7 +87,7 @@ class Shop:
         self, *arguments: str | Path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            warm_python.kamalstream("verify", self.app, *arguments),
+            warm.kamalstream("verify", self.app, *arguments),
             capture_output=True,
             text=True,
             check=False,
