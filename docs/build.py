@@ -59,10 +59,12 @@ def questions() -> str:
             "",
             "### What they charge",
             "",
-            "A month, without VAT and egress; requests are those that [the bill](bill.md) counts.",
+            "A month, without VAT; requests are those that [the bill](bill.md) counts. A GB",
+            "fetched is one of a restore, of `kamalstream verify` (which says so first), or of",
+            "uploaded files on their way back.",
             "",
-            "| provider | for all | a GB | a million requests | estimated at rest, busy |",
-            "|---|---|---|---|--:|",
+            "| provider | for all | a GB | a GB fetched | a million requests | at rest, busy |",
+            "|---|---|---|---|---|--:|",
             *(
                 _prices(key, provider)
                 for key, provider in PROVIDERS.items()
@@ -123,8 +125,19 @@ def _prices(key: str, provider: dict[str, Any]) -> str:
     idle, busy = (f"{money}{estimate.money[when]:.2f}" for when in ("idle", "busy"))
     return (
         f"| [{provider['label']}]({prices['source']}) | {base}{included} "
-        f"| {money}{prices['storage']:g} | {requests or 'nothing'} | {idle}, {busy} |"
+        f"| {money}{prices['storage']:g} | {_fetched(prices)} | {requests or 'nothing'} "
+        f"| {idle}, {busy} |"
     )
+
+
+def _fetched(prices: dict[str, Any]) -> str:
+    egress = prices.get("egress")
+    if egress is None:
+        return "not known"
+    if not egress["gb"]:
+        return f"[nothing]({egress['source']})"
+    free = f" after {egress['free']:,} GB" if egress["free"] else ""
+    return f"[{prices['currency']}{egress['gb']:g}]({egress['source']}){free}"
 
 
 def _where(provider: dict[str, Any]) -> list[str]:

@@ -21,7 +21,9 @@ import pytest
 from kamalstream import programs
 from kamalstream.commands.verify import in_bytes
 from kamalstream.edit.credentials import store
+from kamalstream.facts import PROVIDERS
 from kamalstream.prove.contents import holdings
+from kamalstream.prove.cost import cost
 from kamalstream.prove.redirect import on_disk, redirect, replicated
 from kamalstream.prove.s3 import ScratchS3
 from kamalstream.prove.scratch import scratch
@@ -178,12 +180,14 @@ def test_backups_that_are_whole_are_verified_with_evidence_and_nothing_is_left(
     assert primary["files"] >= 1
     assert len(primary["sha256"]) == 64
     assert abs(time.time() - moment(primary["newest"]).timestamp()) < 120
+    assert found["cost"]["at_most"] is None
     assert json.loads((shop.app / "tmp/backups-verified.json").read_text()) == found
     assert shop.objects() == before
     assert not list((tmp_path / "tmp").iterdir())
     assert shop.s3.secret_key not in said.stdout + said.stderr
     text = shop.verify()
     assert "to fetch" in text.stdout
+    assert "What Another S3-compatible server charges for that is not known." in text.stdout
     assert "Verified: 2 of 2 databases came back whole." in text.stdout
 
 
@@ -379,6 +383,19 @@ def test_a_table_of_an_extension_is_named_and_a_damaged_file_is_not_ok(tmp_path:
     assert holdings(file).integrity != "ok"
     file.write_bytes(b"no database at all" * 300)
     assert "not a database" in holdings(file).integrity
+
+
+def test_what_a_restore_costs_is_reckoned_from_the_providers_prices() -> None:
+    assert cost("aws", 2, 5, 10**9).in_words() == (
+        "AWS S3 charges $0.09 for that at most, and nothing for the first 100 GB a month."
+    )
+    assert cost("aws", 2, 1000, 0).at_most == pytest.approx(200 * 5e-6 + 1000 * 4e-7)
+    assert "less than $0.01" in cost("aws", 2, 1000, 0).in_words()
+    assert cost("wasabi", 2, 5, 10**12).in_words() == "Wasabi charges nothing for that."
+    assert cost("storj", 2, 5, 10**9).in_words() == "What Storj charges for that is not known."
+    for provider, facts in PROVIDERS.items():
+        egress = facts.get("prices", {}).get("egress")
+        assert egress is None or egress["source"].startswith("https://"), provider
 
 
 def test_ages_sizes_and_rows_are_said_as_people_say_them() -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,7 @@ from kamalstream.errors import BadInput
 from kamalstream.inspect.adopted import App
 from kamalstream.inspect.kamal.values import text
 from kamalstream.prove import real_bucket
+from kamalstream.prove.cost import cost
 from kamalstream.prove.fetch import Fetch
 from kamalstream.prove.file_sample import FILES, LARGEST, Uploads
 from kamalstream.prove.redirect import Replicated
@@ -105,6 +107,7 @@ def source_of(app: App, one: Deployed) -> Source:
         keys,
         OLDEST if marked else None,
         _uploads(app, destination, keys),
+        str(app.answers.get("storage_provider")),
     )
 
 
@@ -133,40 +136,45 @@ def _last(evidence: Path) -> dict[str, Any] | None:
 def _announcement(source: Source, plan: tuple[tuple[Replicated, Fetch], ...]) -> str:
     files = sum(fetch.files for _, fetch in plan)
     size = sum(fetch.size for _, fetch in plan)
+    fetched = f"{in_bytes(size)} in {files:,} files to fetch"
     buckets = ", ".join(sorted({entry.bucket for entry, _ in plan}))
-    return (
+    before = (
         f"Restoring the backups of {source.app}"
         f"{f' ({source.destination})' if source.destination else ''} from {buckets} to this "
-        f"machine, and looking at them: {in_bytes(size)} in {files:,} files to fetch"
-        + (
-            f", and up to {FILES} uploaded files of {in_bytes(LARGEST)} at most"
-            if source.uploads
-            else ""
-        )
-        + "."
+        "machine, and looking at them: "
     )
+    if not files:
+        return f"{before}there is nothing to fetch."
+    more = ""
+    if source.uploads:
+        more = f", and up to {FILES} uploaded files of {in_bytes(LARGEST)} at most"
+        files, size = files + FILES, size + FILES * LARGEST
+    charged = cost(source.provider, len(plan), files, size).in_words()
+    return f"{before}{fetched}{more}. {charged}"
 
 
 def _show(found: Verification, last: dict[str, Any] | None, console: Console) -> None:
     now = datetime.now(timezone.utc)
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("database")
-    for heading in ("newest change", "fetched", "size", "tables", "rows", "seconds"):
-        table.add_column(heading, justify="right")
+    for heading in ("newest change", "fetched", "size", "rows", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("integrity")
     for one in found.databases:
+        if not one.size:
+            continue
         age = age_of(one.newest, now)
         table.add_row(
             one.name,
             f"{lasting(age)} ago" if age is not None else "",
             in_bytes(one.fetched),
             in_bytes(one.size),
-            f"{len(one.tables):,}",
             f"{sum(one.tables.values()):,}",
             f"{one.seconds:.1f}",
             one.integrity[:20],
         )
-    console.print(table)
+    if table.rows:
+        console.print(table)
     for said in (*_problems(found), *found.problems):
         console.print(escape(fold(said, console)), style="red", soft_wrap=True)
     if found.files and not found.files.problems:

@@ -176,6 +176,31 @@ class ScratchS3:
         key = urllib.parse.quote(f"{bucket}/{prefix}".rstrip("/"))
         return _status("GET", f"{self.filer}/buckets/{key}/") == 200
 
+    def keys_for(self, bucket: str, *actions: str) -> tuple[str, str]:
+        """Make a pair of keys that may do `actions` (Read, Write, List) in `bucket`, and no more.
+
+        Raises:
+            subprocess.CalledProcessError: `weed shell` fails.
+        """
+        access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
+        master, _, filer, *_ = (
+            f"{_HOST}:{http}.{grpc}"
+            for http, grpc in zip(self._ports, self._ports[len(_SERVERS) :], strict=False)
+        )
+        configure = (
+            f"s3.configure -user {access_key} -access_key {access_key} -secret_key {secret_key}"
+            f" -buckets {bucket} -actions {','.join(actions)} -apply\n"
+        )
+        subprocess.run(
+            [programs.find("weed") or "weed", "shell", f"-master={master}", f"-filer={filer}"],
+            input=configure,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
+        return access_key, secret_key
+
     def _choose_ports(self) -> None:
         self._ports = _free_ports(2 * len(_SERVERS) + 1)
         http = dict(zip(_SERVERS, self._ports, strict=False))

@@ -20,6 +20,7 @@ from kamalstream import programs
 from kamalstream.errors import BadInput
 from kamalstream.prove import real_bucket
 from kamalstream.prove.contents import holdings
+from kamalstream.prove.cost import Cost, cost
 from kamalstream.prove.fetch import Fetch, fetch_of
 from kamalstream.prove.file_sample import FileSample, Uploads, rclone, sample
 from kamalstream.prove.redirect import Replicated, replicated
@@ -70,6 +71,7 @@ class Verification:
     check: str = ""
     problems: tuple[str, ...] = ()
     files: FileSample | None = None
+    cost: Cost | None = None
 
     @property
     def ok(self) -> bool:
@@ -88,7 +90,7 @@ class Source:
 
     `names` maps a database's path in the container to its name; `oldest` is how old (seconds) the
     newest change may be, None where the server writes none by itself. `uploads` is None where no
-    files are copied.
+    files are copied. `provider` is a key of facts/providers.yml.
     """
 
     app: str
@@ -99,6 +101,7 @@ class Source:
     keys: Mapping[str, str]
     oldest: float | None = None
     uploads: Uploads | None = None
+    provider: str = "custom"
 
     def name(self, path: str) -> str:
         """Return the name of the database at `path`, or else of its file."""
@@ -194,6 +197,12 @@ def verify(
         check,
         (problem,) if problem else (),
         files,
+        cost(
+            source.provider,
+            len(plan),
+            sum(fetch.files for _, fetch in plan) + (files.looked_at if files else 0),
+            size + (files.fetched if files else 0),
+        ),
     )
 
 
@@ -236,6 +245,12 @@ def _restored(source: Source, entry: Replicated, fetch: Fetch, folder: Path) -> 
 
 
 def _with_remedy(problem: str) -> str:
+    if "AccessDenied" in problem:
+        denied = "read" if "GetObject" in problem else "list"
+        return (
+            f"AccessDenied: the keys may not {denied} in that bucket. To verify takes keys that "
+            "may list and read in it, and nothing more"
+        )
     remedy = real_bucket.remedy(problem)
     return f"{problem} ({remedy})" if remedy else problem
 
