@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import shutil
 import ssl
@@ -106,6 +108,16 @@ class Site:
         with self._open(path) as answer:
             text: str = answer.read().decode()
             return text
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """Return the status that is answered, and the path that it leads on to, if any."""
+        connection = http.client.HTTPSConnection(
+            self.address, timeout=30, context=ssl._create_unverified_context()
+        )
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": self.domain})
+            response = connection.getresponse()
+            return response.status, urllib.parse.urlparse(response.headers.get("Location", "")).path
 
     def _open(self, path: str, form: bytes | None = None) -> urllib.response.addinfourl:
         request = urllib.request.Request(

@@ -11,7 +11,7 @@ from e2e.outside import played
 from e2e.record import Drill, Record
 from e2e.stage import Stage
 from e2e.stage import stage as set_up
-from e2e.steps import Rows, setup
+from e2e.steps import Rows, setup, verify
 from kamalstream import programs
 
 os.environ["PATH"] += os.pathsep + "/usr/sbin"
@@ -68,14 +68,17 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 
 
 @pytest.fixture
-def drill(record: Record) -> Callable[..., None]:
-    """Add a row to the table; fails where a row is missing."""
+def drill(stage: Stage, record: Record) -> Callable[..., None]:
+    """Add a row to the table; fails where a row is missing, or the backup does not verify."""
 
     def seen(title: str, before: Rows, after: Rows, what: str) -> None:
         missing = sum(len(set(before[name]) - set(after[name])) for name in before)
         rows_before, rows_after = (sum(map(len, rows.values())) for rows in (before, after))
         record.drills.append(Drill(title, rows_before, rows_after, missing, what))
         assert missing == 0, f"{missing} rows are missing"
+        # A drill may have gone back to fewer rows.
+        verified = verify(stage, "--accept")
+        assert verified.code == 0, verified.text
 
     return seen
 

@@ -123,6 +123,10 @@ class Engine:
         self.docker("tag", image, f"{HUB}/{image}")
         self.docker("push", "--quiet", f"{HUB}/{image}")
 
+    def network(self) -> list[str]:
+        """Return how a command begins that reaches what the engine's containers reach."""
+        return ["nsenter", f"--net={self._first}/ns/net"]
+
     def publish(self, port: int) -> int:
         """Let the engine's TCP port be reached at 127.0.0.1; return the port there."""
         with socket.socket() as free:

@@ -29,8 +29,8 @@ def played() -> list[str]:
     ]
     if not reachable(DOCKER_HUB):
         parts.append(
-            "Docker Hub's images of Ruby, Litestream and the registry: Debian 13 with the same "
-            "programs (e2e/images)"
+            "Docker Hub's images of Ruby, Litestream, rclone and the registry: the same programs "
+            "in Debian 13 or busybox (e2e/images)"
         )
     if not reachable(RUBYGEMS):
         parts.append("RubyGems: the same gems from a folder, as its mirror (e2e/gems.py)")

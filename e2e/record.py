@@ -64,6 +64,16 @@ missing.
 |---|--:|--:|--:|--:|--:|--:|
 """
 
+_PROOFS = """
+## A backup that is wrong
+
+`kamalstream verify`, on the developer's machine, found all well after each drill above. Where
+something is wrong:
+
+| what | what it says |
+|---|---|
+"""
+
 _VARIANTS = """
 ## Other kinds of app
 
@@ -152,12 +162,13 @@ class Record:
         self.drills: list[Drill] = []
         self.kills: list[str] = []
         self.deploys: list[str] = []
+        self.proofs: list[str] = []
         self.variants: list[str] = []
 
     @property
     def complete(self) -> bool:
         """Whether there is something of every kind: a run of one file is not the whole."""
-        return all((self.drills, self.kills, self.deploys, self.variants))
+        return all((self.drills, self.kills, self.deploys, self.proofs, self.variants))
 
     def write(self, page: Path = PAGE) -> None:
         """Write the page, once every drill was run."""
@@ -167,9 +178,10 @@ class Record:
         ]
         kills = [_KILLS, *(f"| {row} |\n" for row in self.kills)]
         deploys = [_DEPLOYS, *self.deploys]
+        proofs = [_PROOFS, *(f"| {row} |\n" for row in self.proofs)]
         variants = [_VARIANTS, *self.variants]
         parts = [_PLAYED, *(f"- {part}\n" for part in played())]
         head = _HEAD.replace("{rails}", app.RAILS)
         page.write_text(
-            "".join([head, *rows, *deploys, *kills, *variants, *parts, _LIMITS]), "utf-8"
+            "".join([head, *rows, *deploys, *kills, *proofs, *variants, *parts, _LIMITS]), "utf-8"
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 
 from e2e import app
+from e2e.machines import Ran
 from e2e.stage import Stage
 
 # One sync interval (1 s) and a second: what was committed before that may not be missing.
@@ -18,6 +21,7 @@ SYNCED = 2.5
 # SDK's default), which is more than the minute that the bucket is away.
 TRIED_AGAIN = 20.0
 numbers = iter(range(10**9))
+KAMALSTREAM = Path(sys.executable).parent / "kamalstream"
 
 Rows = dict[str, list[str]]
 
@@ -103,6 +107,12 @@ def container(stage: Stage, role: str) -> str:
 def now() -> str:
     """Return this moment as `bin/restore --timestamp` takes it."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def verify(stage: Stage, *arguments: str, **environment: str) -> Ran:
+    """Run `kamalstream verify` on the developer's machine, with the app's own keys."""
+    command = (*stage.engine.network(), KAMALSTREAM, "verify", *arguments)
+    return stage.developer.run(stage.folder, *command, **environment)
 
 
 def restore(stage: Stage, *arguments: str) -> str:

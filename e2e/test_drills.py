@@ -556,7 +556,12 @@ def test_no_commit_older_than_the_bound_is_lost_over_fifty_kills(
     stage: Stage, record: Record, series: str
 ) -> None:
     app.render(stage.folder, stage.developer, app.answers("http://127.0.0.1:8333", series))
-    result = kill_often(stage.folder, app.BACKED_UP, series, 50, stage.s3)
+    try:
+        result = kill_often(stage.folder, app.BACKED_UP, series, 50, stage.s3)
+    finally:
+        # What comes next begins with the subject as it was made.
+        stage.server.lose()
+        app.render(stage.folder, stage.developer, stage.answers)
     record.kills.append(
         f"{series} | {len(result.rounds)} | {sum(r.rows_written for r in result.reports):,} "
         f"| {max(result.seconds_lost):.2f} s | {statistics.median(result.seconds_lost):.2f} s "
