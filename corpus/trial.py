@@ -74,18 +74,20 @@ def _judged(
                 return _refused(subject, str(refused), done)
             done.append(followed)
             continue
-        break
-    subject.commit("adopted")
-    lines |= {
-        one.file: f"+{one.counts[0]}" + (f" -{one.counts[1]}" if one.counts[1] else "")
-        for one in planned.changes
-        if one.before is not None
-    }
-    trial = _Trial(subject, planned, answers, check_files(App(subject.app)))
-    wrong = [*trial.of_kamal(before, subject.kamal(oracle)), *trial.of_files()]
-    if wrong:
-        return "WRONG", [*wrong, *trial.said]
-    return ("said" if trial.said else "refused" if done else "sound"), trial.said
+        subject.commit("adopted")
+        lines |= {
+            one.file: f"+{one.counts[0]}" + (f" -{one.counts[1]}" if one.counts[1] else "")
+            for one in planned.changes
+            if one.before is not None and one.file not in lines
+        }
+        trial = _Trial(subject, planned, answers, check_files(App(subject.app)))
+        wrong = [*trial.of_kamal(before, subject.kamal(oracle)), *trial.of_files()]
+        if wrong:
+            return "WRONG", [*wrong, *trial.said]
+        obeyed = remedies.obey(subject, planned.by_hand, trial.errors)
+        if obeyed is None or obeyed in done:
+            return ("said" if trial.said else "refused" if done else "sound"), trial.said
+        done.append(obeyed)
 
 
 def _refused(subject: Subject, said: str, done: list[str]) -> tuple[Word, list[str]]:
@@ -93,9 +95,9 @@ def _refused(subject: Subject, said: str, done: list[str]) -> tuple[Word, list[s
     why = said.replace(str(subject.app), subject.app.name)
     nothing = "there is nothing here" in said
     right = nothing or "has no Gemfile.lock" in said or "not a Rails app" in said
-    if nothing:
+    if nothing or "leaves nothing to back up" in said:
         try:
-            right = not subject.opens({})
+            right = not facts.backed_up(subject.opens({}), backup_ephemeral=False)
         except ValueError as error:
             why += f" (Active Record: {error})"
     return ("refused" if right else "WRONG"), [why]
@@ -113,11 +115,15 @@ class _Trial:
     @property
     def said(self) -> list[str]:
         """What the owner is told to do: by hand, and the errors of `check`."""
-        errors = (one for one in self.findings if one.level == "error")
         return [
             *(f"by hand: {str(one).splitlines()[0]}" for one in self.plan.by_hand),
-            *(f"{one.id} {one.file}:{one.line} {one.message}" for one in errors),
+            *(f"{one.id} {one.file}:{one.line} {one.message}" for one in self.errors),
         ]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors of `check`."""
+        return [one for one in self.findings if one.level == "error"]
 
     def of_kamal(self, before: Kamals, after: Kamals) -> Iterator[str]:
         """Yield what of Kamal's deployments is not as it has to be, and was not said."""
@@ -154,7 +160,7 @@ class _Trial:
     def of_files(self) -> Iterator[str]:
         """Yield what is gone, what no longer parses, and what a second adoption changes."""
         for one in self.plan.changes:
-            if one.kind != "edited" or one.before is None:
+            if one.kind != "edited" or one.before is None or one.after is None:
                 continue
             old, new = _without_placeholders(one.before.decode()), one.after.decode()
             if one.file in _CODE:

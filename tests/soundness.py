@@ -66,7 +66,7 @@ def of_kamal(said: dict[str, Any], only: dict[str, Any] | None = None) -> dict[s
     raw["aliases"] = {name: said["aliases"].get(name) for name in only["aliases"]}
     for kind in ("clear", "secret"):
         raw[kind] = {name: said["env"][kind].get(name) for name in only["env"][kind]}
-    others = (one for one in said["accessories"] if one["name"] != "litestream")
+    others = (one for one in said["accessories"] if one["name"] not in ("litestream", "uploads"))
     raw["accessories"] = list(others)
     for key in ("hosts", "roles", "tags", "proxy", "registry", "ssh", "builder"):
         raw[f"as {key}"] = said[key]

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kamalstream import facts
 from kamalstream.ask.detected import refuse_what_cannot_be_asked
+from kamalstream.ask.validators import problems
 from kamalstream.check import check_files
 from kamalstream.check.committed import check_committed
 from kamalstream.check.finding import Finding
@@ -208,6 +211,28 @@ def test_a_database_beside_the_migrations_goes_below_storage(app: Path) -> None:
     file.write_text(file.read_text().replace(line[0], "database: data/production.sqlite3"))
     with pytest.raises(BadInput, match='"NAME:/rails/data"'):
         refuse_what_cannot_be_asked(inspect_app(app))
+
+
+def test_a_database_that_a_variable_of_the_image_names_is_moved_there(app: Path) -> None:
+    dockerfile = app / "Dockerfile"
+    before = dockerfile.read_text()
+    variable = 'DATABASE_URL="sqlite3:///data/production.sqlite3"'
+    dockerfile.write_text(before.replace("\nUSER ", f"\nENV {variable}\nUSER ", 1))
+    with pytest.raises(BadInput, match=r"storage/ in Dockerfile: DATABASE_URL=\S+\. Or") as refused:
+        refuse_what_cannot_be_asked(inspect_app(app))
+    line = re.search(r"(DATABASE_URL=\S+)\. Or", str(refused.value))
+    assert line
+    assert line[1] in "\n".join(one.fix for one in found(app, "databases.unknown"))
+    dockerfile.write_text(dockerfile.read_text().replace(variable, line[1]))
+    refuse_what_cannot_be_asked(inspect_app(app))
+    assert inspect_app(app).databases.sqlite["primary"] == "storage/production.sqlite3"
+
+
+def test_the_volume_of_an_app_elsewhere_in_its_image_is_where_it_has_storage() -> None:
+    given: dict[str, Any] = {"app_name": "notes", "rails_root": "/srv/app"}
+    assert facts.data_volumes(given) == ("notes_storage:/srv/app/storage",)
+    given |= {"databases": {"primary": "storage/production.sqlite3"}}
+    assert "databases" not in problems(given)
 
 
 def test_a_volume_over_the_migrations_is_mounted_elsewhere(app: Path) -> None:

@@ -13,7 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamalstream import programs
-from kamalstream.edit.dockerfile import COPY_COMMENT, ENTRYPOINT_COMMENT, edit
+from kamalstream.edit.dockerfile import (
+    COPY_COMMENT,
+    ENTRYPOINT_COMMENT,
+    edit,
+    second_litestream,
+)
 from kamalstream.edit.edited import Edited
 from kamalstream.edit.entrypoint import entrypoint_script
 from kamalstream.inspect.image.built import Build, Stages, read_image
@@ -328,11 +333,14 @@ def test_what_its_owner_took_out_stays_out() -> None:
         "RUN <<EOF\nwget -O - https://x/litestream.tar.gz | tar xz\nEOF",
     ],
 )
-def test_a_litestream_that_comes_another_way_is_by_hand(bring: str) -> None:
-    text = f'FROM ruby:3 AS build\nFROM ruby:3\n{bring}\nENTRYPOINT ["bin/boot"]\n'
+def test_behind_a_litestream_that_comes_another_way_ours_is_the_one_that_is_found(
+    bring: str,
+) -> None:
+    text = f'FROM ruby:3 AS build\nFROM ruby:3\n{bring}\nWORKDIR /x\nENTRYPOINT ["bin/boot"]\n'
     result = edited(text, targets=())
-    assert result.text == text
-    assert (result.by_hand[0].line, result.by_hand[0].lines) == (3, COPY)
+    assert added(text, result.text) == [COPY]
+    assert result.text.index(bring) < result.text.index(COPY) < result.text.index("WORKDIR")
+    assert edited(result.text, targets=()) == Edited(result.text)
 
 
 @pytest.mark.parametrize("bring", ["@sha256:" + "a" * 64, ":$VERSION"])
@@ -348,17 +356,20 @@ def test_its_configuration_is_not_litestream() -> None:
 
 
 @pytest.mark.parametrize(
-    "start",
+    ("start", "instead"),
     [
-        'CMD ["litestream", "replicate", "-exec", "bin/rails server"]',
-        "ENTRYPOINT litestream replicate -exec bin/boot",
+        ('CMD ["litestream", "replicate", "-exec", "bin/rails server"]', "CMD bin/rails server"),
+        ("ENTRYPOINT litestream replicate -exec bin/boot", "ENTRYPOINT bin/boot"),
+        ('CMD ["litestream", "replicate"]', ""),
     ],
 )
-def test_a_replicator_of_the_owner_is_named(start: str) -> None:
-    result = edited(f"FROM ruby:3\n{start}\n", targets=())
-    named = [one.line for one in result.by_hand if "replicator" in one.why]
-    assert [result.text.splitlines()[line - 1] for line in named] == [start]
-    assert COPY not in result.text
+def test_a_replicator_of_the_owner_is_named_with_what_takes_its_place(
+    start: str, instead: str
+) -> None:
+    after = edited(f"FROM ruby:3\n{start}\n", targets=()).text
+    assert COPY in after
+    (by_hand,) = second_litestream("Dockerfile", after)
+    assert (after.splitlines()[by_hand.line - 1], by_hand.lines) == (start, instead)
 
 
 # ENTRYPOINT

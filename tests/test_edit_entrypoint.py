@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamalstream.edit.edited import Edited
-from kamalstream.edit.entrypoint import COMMENT, edit
+from kamalstream.edit.entrypoint import COMMENT, edit, second_litestream
 
 from .conftest import APPS
 
@@ -109,18 +109,9 @@ def test_what_is_no_shell_script_is_left_alone(text: str) -> None:
         ("exec sudo -E -u app run", "sudo"),
         ("setpriv --reuid 1000 run", "setpriv"),
         ("exec 'gosu' x\nrunuser -u app -- run", "runuser"),
-        ("litestream restore -if-replica-exists storage/a.sqlite3", "restore"),
-        ('if [ 1 ]; then\n  "/usr/local/bin/litestream" restore x; fi', "restore"),
-        ("bundle exec rails litestream:restore", "restore"),
-        ("litestream \\\n  restore x", "restore"),
-        ("exec litestream replicate -exec 'bin/rails s'", "replicator"),
-        ("sh -c 'litestream replicate -config x' &", "replicator"),
-        ("bin/rails litestream:replicate &", "replicator"),
     ],
 )
-def test_a_script_that_changes_the_user_or_runs_litestream_is_left_alone(
-    command: str, word: str
-) -> None:
+def test_a_script_that_changes_the_user_is_left_alone(command: str, word: str) -> None:
     text = f"#!/bin/sh\nset -e\n\n{command}\n"
     result = edited(text)
     assert result.text == text
@@ -146,9 +137,32 @@ def test_what_only_looks_like_it_is_none(command: str) -> None:
     assert edited(f"#!/bin/bash\n{command}\n").by_hand == ()
 
 
-def test_of_two_reasons_the_replicator_is_named() -> None:
-    text = "#!/bin/sh\nlitestream restore x\nexec litestream replicate \\\n  -exec x\n"
-    assert [(one.line, "replicator" in one.why) for one in edited(text).by_hand] == [(3, True)]
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("litestream restore -if-replica-exists storage/a.sqlite3", "-if-db-not-exists"),
+        ('if [ 1 ]; then\n  "/usr/local/bin/litestream" restore x; fi', "-if-db-not-exists"),
+        ("bundle exec rails litestream:restore", "-if-db-not-exists"),
+        ("litestream \\\n  restore x", "-if-db-not-exists"),
+        ("exec litestream replicate -exec 'bin/rails s'", "exec bin/rails s"),
+        ('exec litestream replicate -config x -exec "$*"', 'exec "$@"'),
+        ('litestream replicate -exec "${@}" -config x', 'exec "$@"'),
+        ("exec env -u X litestream replicate \\\n  -exec bin/boot", "exec bin/boot"),
+        ("sh -c 'litestream replicate -config x' &", ""),
+        ("bin/rails litestream:replicate &", ""),
+    ],
+)
+def test_a_second_litestream_is_named_with_what_takes_its_place(command: str, instead: str) -> None:
+    text = edited(f"#!/bin/sh\nset -e\n\n{command}\n").text
+    assert CALL in text, "and ours comes before it"
+    (by_hand,) = second_litestream(FILE, text)
+    assert "litestream" in text.splitlines()[by_hand.line - 1]
+    assert by_hand.lines == instead
+
+
+def test_restoring_what_is_not_there_does_no_harm() -> None:
+    text = "#!/bin/sh\nlitestream restore -if-db-not-exists x\n"
+    assert [*second_litestream(FILE, edited(text).text)] == []
 
 
 def test_a_call_in_the_owners_own_way_stays() -> None:

@@ -42,10 +42,9 @@ def detected(app: AppFacts, own_files: Collection[str] | None = None) -> dict[st
         found["ruby_version"] = app.ruby.version
     found["own_files"] = list(own)
     found.update(_volumes(app, facts.DEPLOY in own))
-    named = {"app_name": app.app_name, "volumes": found["volumes"]}
-    found.update(uploads(app, facts.data_volumes(named)))
     if app.image:
         found.update(rails_root=app.rails_root, container_user=app.image.user)
+    found.update(uploads(app, facts.data_volumes(found)))
     main = app.kamal and (app.kamal.main or app.kamal.base)
     if main:
         found.update(
@@ -98,7 +97,7 @@ def _volumes(app: AppFacts, named: bool) -> dict[str, Any]:
         main.mount_of(facts.in_container(path, app.rails_root))
         for path in app.databases.sqlite.values()
     )
-    stock = facts.data_volumes({"app_name": app.app_name})
+    stock = facts.data_volumes({"app_name": app.app_name, "rails_root": app.rails_root})
     further = {
         name: {
             "databases": _one_name_a_file(databases.sqlite or app.databases.sqlite),
@@ -165,7 +164,7 @@ def _elsewhere(app: AppFacts, name: str, path: str) -> str:
     """Return how the database `name` gets to be on a volume."""
     here = posixpath.dirname(path)
     folder = posixpath.join(app.rails_root, here)
-    file, line = below_storage(name, path)
+    file, line = below_storage(app, app.kamal.main if app.kamal else None, name, path)
     storage = f"Write its path below storage/ in {file}: {line}"
     if holds_code(app.path / here):
         return f"{storage} (a volume at {folder} would hide what later images have there)."

@@ -137,9 +137,11 @@ def _calls(one: Deployed, image: Image, call: str) -> Iterator[Finding]:
         else:
             return
     fix = f"Before anything else there: {call}"
-    for one_by_hand in edit(file, one.app.text(file) or "", call, None).by_hand:
-        if file in one.scripts:
-            line, fix = one_by_hand.line or line, f"{one_by_hand.why}:\n{call}"
+    script = one.app.text(file) or ""
+    edited = edit(file, script, call, None)
+    if file in one.scripts and edited.text == script:
+        for unsure in edited.by_hand:
+            line, fix = unsure.line or line, f"{unsure.why}:\n{call}"
     yield Finding("entrypoint.not-restored", "error", file, line, why, fix)
 
 

@@ -92,7 +92,9 @@ def _fix(app: App, opened: Databases, one: Deployed | None) -> str:
         if path.startswith("storage/") or (one and one.deployment.mount_of(inside)):
             kept[name] = path
         else:
-            file, written = below_storage(name, path)
+            file, written = below_storage(
+                app.inspected, one.deployment if one else None, name, path
+            )
             lines.append(f"In {file}: {written}")
             if not holds_code(app.root / posixpath.dirname(path)):
                 lines.append(f"Or mount a volume where {path} is: no other place is kept.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from kamalstream.edit import lines
 from kamalstream.edit.edited import ByHand, Edited, UnsureError
-from kamalstream.edit.entrypoint import entrypoint_script
+from kamalstream.edit.entrypoint import SECOND, entrypoint_script
 from kamalstream.facts import BOOT_RESTORE, DOCKERFILE
 from kamalstream.inspect.image.built import (
     LITESTREAM_IMAGE,
@@ -90,19 +90,33 @@ def edit(
     return Edited(text, tuple(by_hand))
 
 
+def second_litestream(file: str, text: str, build: Build = PLAIN) -> Iterator[ByHand]:
+    """Yield where the image of the Dockerfile `text` starts a replicator, and what to write there.
+
+    `build` is how Kamal builds it.
+    """
+    image = read_image(text, build)
+    for word, start in (("ENTRYPOINT", image.entrypoint), ("CMD", image.cmd)):
+        said = " ".join(start.words or (start.shell or "",)) if start else ""
+        found = re.search(r"\blitestream\b.*\breplicate\b(?:.*?\s-exec[=\s]+(?P<runs>.+))?", said)
+        if start and found:
+            runs = found["runs"]
+            instruction = f"{word} {runs}" if runs else ""
+            why = f"{SECOND}: {'in its place' if runs else 'take it out'}"
+            yield ByHand(file, start.line, why, instruction)
+
+
 def _litestream(text: str, copy_line: str, last: str | None, build: Build) -> str:
     image = read_image(text, build)
     wanted = LITESTREAM_IMAGE.search(copy_line.replace("=", " "))
     if wanted is None:
         raise ValueError(f"no image of Litestream: {copy_line}")
-    for start in (image.entrypoint, image.cmd):
-        said = " ".join(start.words or (start.shell,)) if start else ""
-        if start and re.search(r"\blitestream\b.*\breplicate\b", said):
-            why = "this starts a replicator of your own, and two would damage the backup"
-            raise UnsureError(why, start.line)
     have = image.litestream
+    if last is None and (have is None or have.image is None):
+        # Behind another one, ours is the one that is found: /usr/local/bin comes first.
+        return _with_copy(text, copy_line, image, build)
     if have is None:
-        return text if last is not None else _with_copy(text, copy_line, image, build)
+        return text
     if have.image is None:
         raise UnsureError(f"Litestream comes in another way here; {wanted[2]} is needed", have.line)
     if have.version == wanted[2]:
@@ -123,6 +137,8 @@ def _with_copy(text: str, copy_line: str, image: Image, build: Build) -> str:
         if one.word != "ARG":
             break
         place = one.end
+    if image.litestream:
+        place = max(place, image.litestream.end)
     new = lines.paragraph(text, place, [COPY_COMMENT, copy_line])
     after = lines.insert(text, place, new)
     word, _, head = copy_line.partition(" ")

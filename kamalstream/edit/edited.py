@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 #: Stands above what is by hand, wherever it is said.
 BY_HAND = "To put in by hand, because it cannot be done with certainty here"
@@ -12,7 +13,7 @@ BY_HAND = "To put in by hand, because it cannot be done with certainty here"
 class ByHand:
     """Lines that their owner has to put into `file` near `line` (from 1; 0: anywhere in it).
 
-    `why` is a clause that says what kept us from it, `lines` what to write.
+    `why` is a clause that says what kept us from it, `lines` what to write; "" for nothing.
     """
 
     file: str
@@ -24,7 +25,7 @@ class ByHand:
         """Return place and reason in one line, and the lines below it."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         return "\n".join(
-            [f"{place}: {self.why}", *(f"    {one}" for one in self.lines.split("\n"))]
+            [f"{place}: {self.why}", *(f"    {one}" for one in self.lines.splitlines())]
         )
 
 
@@ -34,6 +35,10 @@ class Edited:
 
     text: str
     by_hand: tuple[ByHand, ...] = ()
+
+    def and_by_hand(self, more: Iterable[ByHand]) -> Edited:
+        """Return the same with `more` to be done by hand."""
+        return replace(self, by_hand=(*self.by_hand, *more))
 
 
 class UnsureError(Exception):

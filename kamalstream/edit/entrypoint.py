@@ -12,6 +12,7 @@ from kamalstream.facts import BOOT_RESTORE
 from kamalstream.inspect.image.built import BINARIES, Image
 
 COMMENT = "# Restores the databases that this server lacks, before anything opens them."
+SECOND = "this starts a replicator of your own, and two would damage the backup"
 _OURS = re.compile(rf'/\S+/{re.escape(BOOT_RESTORE)} "\$@" \|\| exit 1')
 _SHEBANG = re.compile(
     r"#!\s*(?:/\S*/)?(?:env\s+(?:-S\s+)?(?:\S*/)?)?(?:ba|da|a|k|z)?sh(?:\s+-\S+(?:\s+pipefail)?)*\s*"
@@ -32,6 +33,8 @@ _BEFORE_COMMANDS = {
     *("command", "do", "elif", "else", "exec", "if", "then", "until", "while"),
 }
 _LITESTREAM = r"(?:^|[\s/\"'])litestream(?:[\"']?\s[^;|&]*\b|:)"
+_EXEC = re.compile(r"\s-exec[=\s]+(\"[^\"]+\"|'[^']+'|\S+)")
+_ALL_WORDS = re.compile(r"[\"']?\$\{?[@*]\}?[\"']?")
 _TOKEN = re.compile(
     r"(?P<space>[ \t\r]+|\\\n)|(?P<newline>\n)|(?P<comment>\#[^\n]*)"
     r"|(?P<heredoc>(?<!<)<<-?[ \t]*(?P<end>[\"']?[\w.-]+[\"']?|\\\w+))"
@@ -57,14 +60,34 @@ def edit(file: str, text: str, call: str, last_call: str | None) -> Edited:
     """Put `call` before the first command of the script `file`, behind the shell's options.
 
     `last_call` is what the release before this one put, None at adoption: where the script has
-    neither, its owner took it out, and it stays out. A script in another language, one that
-    changes the user, and one that runs Litestream itself are left alone.
+    neither, its owner took it out, and it stays out. A script in another language and one that
+    changes the user are left alone.
     """
     try:
         after = _edited(text, call, last_call)
     except UnsureError as error:
         return Edited(text, (ByHand(file, error.line, error.why, call),))
     return Edited(after)
+
+
+def second_litestream(file: str, text: str) -> Iterator[ByHand]:
+    """Yield the commands of Litestream that must not run beside ours, and what takes their place.
+
+    `text` is that of the script `file` with our call in it; without one there is nothing to say.
+    Restoring only what is not there does no harm.
+    """
+    for number, said in commands(text) if _calls(text) else ():
+        command = " ".join(said)
+        if re.search(rf"{_LITESTREAM}replicate\b", command):
+            start = _EXEC.search(command)
+            if start is None:
+                yield ByHand(file, number, f"{SECOND}: take it out", "")
+            else:
+                runs = '"$@"' if _ALL_WORDS.fullmatch(start[1]) else start[1].strip("\"'")
+                yield ByHand(file, number, f"{SECOND}: in its place", f"exec {runs}")
+        elif re.search(rf"{_LITESTREAM}restore\b", command) and "-if-db-not-exists" not in command:
+            why = f"this fails where {BOOT_RESTORE} has restored: take it out, or have it say"
+            yield ByHand(file, number, why, "-if-db-not-exists")
 
 
 def _in_the_app(image: Image, word: str) -> Iterator[str]:
@@ -144,13 +167,6 @@ def _calls(text: str) -> list[tuple[int, str]]:
 
 
 def _refuse(text: str) -> None:
-    for program, why in (
-        ("replicate", "this starts a replicator of your own, and two would damage the backup"),
-        ("restore", "this restores with Litestream in its own way"),
-    ):
-        for number, said in commands(text):
-            if re.search(rf"{_LITESTREAM}{program}\b", " ".join(said)):
-                raise UnsureError(why, number)
     for number, said in commands(text):
         for at, word in enumerate(said):
             if _changes_user(said, at):

@@ -58,16 +58,22 @@ def _image(adoption: Adoption) -> Iterator[FileEdit]:
                 build=build,
             )
 
-        yield FileEdit(file, own, _edited(of_image, adoption.was(facts.DOCKERFILE)))
+        edited = _edited(of_image, adoption.was(facts.DOCKERFILE))
+        second = dockerfile.second_litestream(file, edited.text, build)
+        yield FileEdit(file, own, edited.and_by_hand(second))
     script = entrypoint.entrypoint_script(image, lambda path: (adoption.app / path).is_file())
     text = adoption.text(script) if script else None
+    if script in facts.PROGRAMS:
+        script = None
     if script and text is not None and (script != facts.ENTRYPOINT or adoption.is_own(script)):
         started, call = text, _line(_CALL, adoption.ours(facts.ENTRYPOINT)) or ""
 
         def of_script(last: str | None) -> Edited:
             return entrypoint.edit(script, started, call, _line(_CALL, last) if last else None)
 
-        yield FileEdit(script, text, _edited(of_script, adoption.was(facts.ENTRYPOINT)))
+        edited = _edited(of_script, adoption.was(facts.ENTRYPOINT))
+        second = entrypoint.second_litestream(script, edited.text)
+        yield FileEdit(script, text, edited.and_by_hand(second))
     if adoption.is_own(facts.DOCKERIGNORE):
         ignored = adoption.text(facts.DOCKERIGNORE) or ""
         needed = (*facts.PROGRAMS, *litestream_files(adoption.answers))

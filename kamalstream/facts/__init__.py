@@ -110,7 +110,8 @@ def rclone_of(destination: str) -> str:
 def data_volumes(answers: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the volumes ("SOURCE:TARGET") that hold the databases of the main deployment."""
     given = answers.get("volumes") or ()
-    return tuple(map(str, given)) or (f"{answers.get('app_name')}_storage:{STORAGE}",)
+    storage = in_container("storage", answers.get("rails_root") or RAILS_ROOT)
+    return tuple(map(str, given)) or (f"{answers.get('app_name')}_storage:{storage}",)
 
 
 def in_container(path: str, rails_root: str = RAILS_ROOT) -> str:

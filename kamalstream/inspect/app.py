@@ -15,9 +15,8 @@ from kamalstream.inspect.image.built import Build, Image, read_image
 from kamalstream.inspect.image.dockerfile import dockerfile_env
 from kamalstream.inspect.javascript import JavaScript, javascript
 from kamalstream.inspect.kamal.deployment import Deployment, Kamal, kamal
-from kamalstream.inspect.litejob import FILE as LITEJOB_YML
 from kamalstream.inspect.litejob import NAME as LITEJOB
-from kamalstream.inspect.litejob import litejob
+from kamalstream.inspect.litejob import litejob, litejob_yml
 from kamalstream.inspect.railties import application, loads
 from kamalstream.inspect.ruby_version import RubyVersion, ruby_version
 from kamalstream.inspect.solid import Solid, solid_gems
@@ -185,12 +184,25 @@ def opened_databases(app: Path, one: Deployment | None, image: Image | None) -> 
     return replace(opened, sqlite={**opened.sqlite, **litejob(app, env, root_of(image))})
 
 
-def below_storage(name: str, path: str) -> tuple[str, str]:
-    """Return the file that names the database `name`, and the line that puts it below storage/."""
-    moved = f"storage/{posixpath.basename(path)}"
+def below_storage(app: AppFacts, one: Deployment | None, name: str, path: str) -> tuple[str, str]:
+    """Return the file that decides where the database `name` is, and its line for storage/.
+
+    `path` is where it is now in the containers of `one`: below the Rails root, or absolute.
+    """
+    storage = f"storage/{posixpath.basename(path)}"
     if name == LITEJOB:
-        return LITEJOB_YML, f"path: {moved}"
-    return DATABASE_YML, f"database: {moved}"
+        return litejob_yml(app.path), f"path: {storage}"
+    of_image = app.image.env if app.image else {}
+    of_kamal = one.environment if one else {}
+    for file, env in ((one.file if one else "", of_kamal), (DOCKERFILE, of_image)):
+        for variable, value in env.items():
+            if value and value.endswith(path):
+                others = {k: v for k, v in {**of_image, **of_kamal}.items() if k != variable}
+                without = production_databases(app.path, others, app.rails_root)
+                if without.sqlite.get(name) != path:
+                    there = posixpath.join(app.rails_root, storage)
+                    return file, f"{variable}={value.removesuffix(path)}{there}"
+    return DATABASE_YML, f"database: {storage}"
 
 
 def _rails_env(one: Deployment) -> Unreadable:

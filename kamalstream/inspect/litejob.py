@@ -18,7 +18,9 @@ from kamalstream.inspect.ruby_expression import Environment
 from kamalstream.regular_file import read_text
 
 #: What its database is called, and where its file is written down.
-NAME, FILE = "litejob", "litejob.yml"
+NAME = "litejob"
+#: The first is where the gem looks; apps that have the other read it themselves.
+_FILES = ("litejob.yml", "config/litejob.yml")
 _USED = re.compile(r"\bqueue_adapter\s*=\s*:litejob\b|\binclude\s+(?:::)?Litejob\b")
 
 
@@ -39,9 +41,15 @@ def litejob(app: Path, env: Environment, root: str = RAILS_ROOT) -> dict[str, st
     return {NAME: posixpath.normpath(posixpath.join(root, path)).removeprefix(f"{root}/")}
 
 
+def litejob_yml(app: Path) -> str:
+    """Return the file that names the queue's, below the folder of the app."""
+    return next((file for file in _FILES if (app / file).is_file()), _FILES[0])
+
+
 def _written(app: Path, environment: str) -> str | None:
+    file = litejob_yml(app)
     try:
-        loaded = yaml_input.load(read_text(app / FILE), FILE)
+        loaded = yaml_input.load(read_text(app / file), file)
     except (OSError, ValueError, BadInput):
         return None
     settings = loaded.get(environment, loaded) if isinstance(loaded, dict) else {}
