@@ -171,8 +171,7 @@ class Engine:
                 api = f"--api-socket={self.folder}/slirp.sock"
                 slirp = ["slirp4netns", "--configure", "--mtu=1500", api, first, "tap0"]
                 self._spawn(slirp, "slirp.log")
-                network = ["nsenter", f"--net={self._first}/ns/net"]
-                self._spawn([*network, "docker-registry", "serve", mirror], "mirror.log")
+                self._spawn([*self.network(), "docker-registry", "serve", mirror], "mirror.log")
                 break
         for _ in _until_ready():
             if engine.poll() is not None:

@@ -25,9 +25,14 @@ class Server:
     connection: no port is taken, and config/deploy.yml needs no `ssh:` section.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Lay out the keys, the configuration of sshd and an empty home."""
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, address: str = ADDRESS, network: tuple[str, ...] = ()
+    ) -> None:
+        """Lay out the keys, the configuration of sshd and an empty home.
+
+        `network` is what has sshd run in another network than this machine's.
+        """
+        self.engine, self.address, self._network = engine, address, network
         self.folder = engine.folder / "server"
         self.home = self.folder / "home"
         self.home.mkdir(parents=True)
@@ -51,12 +56,13 @@ class Server:
     def ssh_config(self) -> str:
         """Return the section of ~/.ssh/config that leads to this server."""
         log = self.folder / "sshd.log"
+        sshd = " ".join([*self._network, shutil.which("sshd") or "sshd"])
         return (
-            f"Host {ADDRESS}\n"
+            f"Host {self.address}\n"
             f"  User {getpass.getuser()}\n"
             f"  IdentityFile {self.key}\n"
             "  IdentitiesOnly yes\n"
-            f"  ProxyCommand {shutil.which('sshd')} -i -f {self._config} -E {log}\n"
+            f"  ProxyCommand {sshd} -i -f {self._config} -E {log}\n"
         )
 
     def lose(self) -> None:

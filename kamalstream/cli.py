@@ -32,6 +32,7 @@ from kamalstream.commands import credentials as credentials_command
 from kamalstream.commands import destination as destination_command
 from kamalstream.commands import drill as drill_command
 from kamalstream.commands import init as init_command
+from kamalstream.commands import move as move_command
 from kamalstream.commands import remove as remove_command
 from kamalstream.commands import status as status_command
 from kamalstream.commands import update as update_command
@@ -223,6 +224,27 @@ def destination(
     """
     options = destination_command.Options(tuple(data or ()), yes, dry_run)
     raise typer.Exit(destination_command.run(_folder(folder), name, options, _terminal(folder)))
+
+
+@app.command()
+def move(
+    server: Annotated[str, typer.Argument(metavar="NEW_SERVER", help="address of the new one")],
+    folder: AppFolder = _HERE,
+    destination: Annotated[str, typer.Option(metavar="NAME", help="a destination's server")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="take back a move that is not done")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="move without asking first")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only look, and show the plan")
+    ] = False,
+) -> None:
+    """Move the deployed app to a new server.
+
+    No row is lost; it says how long the app is down before it stops it. Run it again where it was
+    interrupted.
+    """
+    options = move_command.Options(destination, undo, yes, dry_run)
+    here = _folder(folder)
+    raise typer.Exit(move_command.run(here, server, options, _terminal(here)))
 
 
 @app.command()

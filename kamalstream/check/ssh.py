@@ -17,12 +17,22 @@ def ask(server: str, settings: Ssh, script: str) -> list[str]:
 
     Raises NoAnswerError where ssh does not get in, FileNotFoundError where there is none here.
     """
+    return run(server, settings, script).stdout.splitlines()
+
+
+def run(
+    server: str, settings: Ssh, script: str, stdin: str = "", seconds: float | None = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run the shell `script` on `server`, with the text `stdin` to read.
+
+    It may take so many `seconds`; None is as long as it takes. Raises as `ask`.
+    """
     program = programs.find("ssh")
     if program is None:
         raise FileNotFoundError("ssh")
     command = [
         program,
-        *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+        *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15"),
         # As Kamal does it (net-ssh): a server that was never seen is noted, a changed one refused.
         *("-o", "StrictHostKeyChecking=accept-new"),
         *(("-p", str(settings.port)) if settings.port not in (None, 22) else ()),
@@ -37,11 +47,11 @@ def ask(server: str, settings: Ssh, script: str) -> list[str]:
             text=True,
             errors="replace",
             check=False,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
+            timeout=seconds,
+            input=stdin,
         )
     except subprocess.TimeoutExpired:
         raise NoAnswerError("no answer within a minute") from None
     if result.returncode == 255:
         raise NoAnswerError((result.stderr.strip().splitlines() or ["no word"])[-1])
-    return result.stdout.splitlines()
+    return result

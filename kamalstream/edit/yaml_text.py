@@ -266,6 +266,25 @@ class YamlText:
             edits = self._without([(top, self._after(item, column))])
         return self._edited(edits, item.first, item.last, []).remove_items(path, items)
 
+    def replace_items(self, path: Path, old: str, new: str) -> YamlText:
+        """Return the text with `new` in the place of `old` in the list at `path`.
+
+        An item may be the text, or a mapping with it as its key (`- HOST: tags`). Each is written
+        in the quotes of the old one, where that is safe.
+        """
+        value = self._entry(path).value
+        self._sure(value, path[-1])
+        for item in value.items if value.is_list else ():
+            node = item.pairs[0][0] if item.pairs else item
+            if node.meaning == _says(old):
+                style = getattr(node.event, "style", None)
+                flow = value.flow or item.flow
+                piece = written(new, style, flow=flow, erb=self._erb)
+                edit = node.start, node.end, piece
+                changed = self._edited([edit], node.first, node.last, [_says(new)])
+                return changed.replace_items(path, old, new)
+        return self
+
     def indent_under(self, path: Path, key: str) -> YamlText:
         """Return the text with all entries of the mapping at `path` below a new `key` in it."""
         entry = self._entry(path)

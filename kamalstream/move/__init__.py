@@ -1,0 +1,1 @@
+"""The move of a deployment from one server to another."""
