@@ -212,10 +212,18 @@ def _unset_queue(file: Path, finding: Finding) -> bool:
     return gone != all_lines
 
 
+def _set_ruby(file: Path, finding: Finding) -> bool:
+    before = file.read_text("utf-8")
+    after = re.sub(r"(?m)^ARG RUBY_VERSION=\S+", finding.fix, before)
+    file.write_text(after)
+    return after != before and finding.fix.startswith("ARG ")
+
+
 #: What can be done for a finding by what its remedy says.
 _MENDS = {
     "secrets.unset": _add_secrets,
     "replicators.two": _take_out_replicator,
     "proxy.port": _set_port,
     "queue.fails": _unset_queue,
+    "ruby.version": _set_ruby,
 }

@@ -234,6 +234,7 @@ class Adopted:
             r"^COPY --from=docker.io/litestream/litestream:0\.\S+ /usr", final, re.MULTILINE
         ):
             yield Problem("no Litestream", (facts.DOCKERFILE,), ("dockerfile.", "replicators."))
+        files: tuple[str, ...] = (facts.DOCKERFILE, facts.ENTRYPOINT)
         said = re.findall(r"^ENTRYPOINT (.*)", final, re.MULTILINE)
         program = f"{self.root}/bin/boot-restore"
         if said and said[-1].startswith("["):
@@ -241,9 +242,11 @@ class Adopted:
             if words[:2] == [program, "exec"]:
                 return
             script = words[-1].removeprefix("./").removeprefix(f"{self.root}/")
+            copied = re.search(rf"^COPY (\S+) {re.escape(script)}$", final, re.MULTILINE)
+            script = copied[1] if copied else script
             if self._restores_first(program, script):
                 return
-        files = (facts.DOCKERFILE, facts.ENTRYPOINT)
+            files = (*files, script)
         yield Problem(f"nothing restores: {said}", files, ("entrypoint.", "replicators."))
 
     def _restores_first(self, program: str, file: str) -> bool:
@@ -262,10 +265,12 @@ class Adopted:
                 (folder / "bin" / name).write_text(stub)
                 (folder / "bin" / name).chmod(0o755)
             shell += ["-e"] if " -e" in script.split("\n", 1)[0] else []
-            (folder / "script").write_text(script.replace(program, f"{folder}/bin/boot-restore"))
+            ours = script.replace(program, f"{folder}/bin/boot-restore")
+            theirs = "".join(one for one in script.splitlines(keepends=True) if program not in one)
             path = f"{folder}/bin{os.pathsep}{os.environ['PATH']}"
             logs = []
-            for fail in "01":
+            for text, fail in ((ours, "0"), (ours, "1"), (theirs, "0")):
+                (folder / "script").write_text(text)
                 (folder / "log").write_text("")
                 ran = subprocess.run(
                     [*shell, "script", "./bin/rails", "server"],
@@ -276,11 +281,10 @@ class Adopted:
                 )
                 logs.append((ran.returncode != 0, (folder / "log").read_text().splitlines()))
         call = "boot-restore ./bin/rails server"
-        (failed, log), (refused, alone) = logs
-        # What else the owner's own script stops for is not to be had here.
-        started = not failed and log[-1:] == ["rails server"]
-        stops = "exit 1" in script.replace("|| exit 1", "")
-        return log[:1] == [call] and (started or stops) and refused and alone == [call]
+        (failed, log), (refused, alone), (fails_anyway, without) = logs
+        # What the owner's own script stops for is not to be had here.
+        goes_on = log[1:] == without and (not failed or fails_anyway)
+        return log[:1] == [call] and goes_on and refused and alone == [call]
 
 
 _CERTAIN = (
