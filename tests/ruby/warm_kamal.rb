@@ -17,6 +17,10 @@ def become(asked, files)
   0
 rescue SystemExit => leaving
   leaving.status
+rescue Exception => error
+  # Left to itself, Ruby would end by exit(), which waits for threads that a fork does not have.
+  $stderr.write(error.full_message(highlight: false))
+  1
 ensure
   [ $stdout, $stderr ].each(&:flush)
 end
