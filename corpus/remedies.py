@@ -120,8 +120,8 @@ def obey(subject: Subject, by_hand: Iterable[ByHand], errors: Iterable[Finding])
     """
     done = []
     for one in sorted(by_hand, key=lambda one: (one.file, -one.line)):
-        if _put(subject.app / one.file, one):
-            done.append(f"{one.file}:{one.line}")
+        _put(subject.app / one.file, one)
+        done.append(f"{one.file}:{one.line}")
     for finding in sorted(errors, key=lambda one: (one.file, -one.line)):
         mend = _MENDS.get(finding.id)
         if mend and mend(subject.app / finding.file, finding):
@@ -132,10 +132,11 @@ def obey(subject: Subject, by_hand: Iterable[ByHand], errors: Iterable[Finding])
     return f"did by hand: {', '.join(dict.fromkeys(done))}"
 
 
-def _put(file: Path, one: ByHand) -> bool:
+def _put(file: Path, one: ByHand) -> None:
     """Put its lines where it says they go."""
     all_lines = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
-    new = "".join(f"{line}\n" for line in one.lines.splitlines())
+    # A branch of a script cannot be empty.
+    new = "".join(f"{line}\n" for line in one.lines.splitlines() or [":"])
     if not one.line:
         all_lines.append(new)
     elif "in its place" in one.why or "take it out" in one.why:
@@ -144,15 +145,13 @@ def _put(file: Path, one: ByHand) -> bool:
             end += 1
         old = all_lines[one.line - 1 : end]
         if one.lines.startswith("-"):
-            changed = old[0].replace("restore ", f"restore {one.lines} ", 1)
-            all_lines[one.line - 1] = changed
+            all_lines[one.line - 1] = old[0].replace("restore ", f"restore {one.lines} ", 1)
         else:
             indent = re.match(r"\s*", old[0])
-            all_lines[one.line - 1 : end] = [f"{indent and indent[0]}{new or ':' + chr(10)}"]
+            all_lines[one.line - 1 : end] = [f"{indent and indent[0]}{new}"]
     else:
         all_lines.insert(one.line, new)
     file.write_text("".join(all_lines))
-    return True
 
 
 def _add_secrets(file: Path, finding: Finding) -> bool:

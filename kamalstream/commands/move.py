@@ -220,10 +220,7 @@ class _Command:
             took = time.monotonic() - began
             self._say(f"The app runs on {move.target.host}. It was down for {took:.0f} seconds.")
             if move.target.uploads:
-                (
-                    files,
-                    size,
-                ) = move.files()
+                files, size = move.files()
                 self._say(f"Compared: {files:,} uploaded files ({in_bytes(size)}), all there")
         except Failed as failure:
             self.console.print(Text(fold(f"{failure}.", self.console), "red"), soft_wrap=True)
